@@ -1,0 +1,1 @@
+"""fedcmr: federated, parameter-efficient fine-tuning of a frozen 3-D cardiac-MR foundation model."""

@@ -1,0 +1,120 @@
+"""The command line that all commands share: flags and `key=value` -> configuration. Imports no part before it has to."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedcmr import catalogue
+
+if TYPE_CHECKING:
+    from fedcmr.config import Config
+
+FLAGS: Mapping[str, str] = {
+    "clients": "clients",
+    "algorithm": "algorithm",
+    "data": "data",
+    "task": "task",
+    "rounds": "rounds",
+    "seed": "seed",
+    "engine": "engine",
+}
+"""flag -> the knob that it sets; a bare part means its name."""
+
+USAGE, TOO_FEW, INTERRUPTED = 2, 3, 130
+
+
+def parser(command: str, sentence: str) -> argparse.ArgumentParser:
+    """A parser with the flags of the contract."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m fedcmr.{command}",
+        description=sentence,
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--clients", help="comma-separated, for example vendorA,vendorC or siemens,ge (default: all)")
+    made.add_argument("--algorithm", help="default: med_dual_lora")
+    made.add_argument("--data", help="default: phantom, the embedded cohort")
+    made.add_argument("--task", help="default: detection")
+    made.add_argument("--rounds", type=int, help="rounds of federation")
+    made.add_argument("--seed", type=int, help="starting values, batch order")
+    made.add_argument("--engine", help="default: in_process")
+    made.add_argument("--config", help="a named experiment of configs/experiments, or a file")
+    made.add_argument("--out", type=Path, help="folder of the run (default: runs/<algorithm>-<data>-<seed>-<hash>)")
+    made.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    made.add_argument("overrides", nargs="*", metavar="key=value", help="any knob, for example visit.lr=3e-4")
+    return made
+
+
+def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str, object] | None = None) -> "Config":
+    """The resolved configuration. From Python: `configure(["data=acdc", "data.root=DIR"])`.
+
+    Args:
+        overrides: `key=value` strings.
+        file: name of an experiment, or path of a YAML file; "" for none.
+        flags: dotted key -> value, weaker than overrides.
+    Raises: ValueError for whatever is unknown or of the wrong type.
+    """
+    from fedcmr.config import fill, gather
+    from fedcmr.parts import schema
+
+    raw = gather(experiment_file(file) if file else None, flags or {}, overrides)
+    if isinstance(raw.get("clients"), str):
+        raw["clients"] = _names(str(raw["clients"]))
+    return fill(raw, schema(raw))
+
+
+def configured(arguments: argparse.Namespace) -> "Config":
+    """The configuration that the command line asks for."""
+    flags = {FLAGS[flag]: getattr(arguments, flag) for flag in FLAGS if getattr(arguments, flag) is not None}
+    if "clients" in flags:
+        flags["clients"] = _names(str(flags["clients"]))
+    return configure(arguments.overrides, arguments.config or "", flags)
+
+
+def experiment_file(name: str) -> Path:
+    """Path of an experiment: a file as it is, or a name in configs/experiments.
+
+    Raises: ValueError with the nearest known name where there is neither.
+    """
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        return Path(name)
+    folders = [Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs"]
+    files = {
+        path.stem: path for folder in folders for path in sorted((folder / "experiments").glob("*.yaml"))
+    }
+    if name not in files:
+        raise ValueError(catalogue.unknown("experiment", name, sorted(files)))
+    return files[name]
+
+
+def guarded(command: Callable[[], int], debug: bool, resume_line: Callable[[], str]) -> int:
+    """Runs a command; turns a wrong wish into one message on stderr and the exit codes of the contract."""
+    from fedcmr.federation.rounds import TooFewClientsError
+
+    try:
+        return command()
+    except KeyboardInterrupt:
+        print(f"Interrupted. {resume_line()}".rstrip(), file=sys.stderr)
+        return INTERRUPTED
+    except TooFewClientsError as error:
+        if debug:
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        return TOO_FEW
+    except (ValueError, OSError) as error:
+        if debug:
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _epilog() -> str:
+    folders = {"algorithms": "algorithms", "data": "data", "tasks": "tasks", "backbones": "models", "engines": "engines"}
+    lines = [f"  {title:<11} {', '.join(catalogue.names(folder))}" for title, folder in folders.items()]
+    return "\n".join(["There are:", *lines, "", "Knobs stand in the dataclass beside each part's build()."])

@@ -1,0 +1,154 @@
+"""Configuration: an experiment file, overridden by flags and `key=value`, against the knob dataclasses it is handed.
+
+Imports no part. A knob's type, default, unit and meaning stand once, in the dataclass beside the part's `build`; here
+names are matched, values are typed, and what nobody declared is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from fedcmr.catalogue import unknown
+
+PARTS = ("data", "task", "algorithm", "engine", "backbone")
+"""Sections whose `name` picks an entry of a catalogue: a bare `data=acdc` means `data.name=acdc`."""
+
+Raw = dict[str, Any]
+Knob = TypeVar("Knob")
+Schema = Mapping[str, Sequence[type]]
+"""Section ("" for the top level) -> the dataclasses whose fields, together, are the section's knobs."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The resolved configuration: for each section the filled dataclasses, and the names of the chosen parts.
+
+    Args:
+        names: part -> name of its entry.
+        sections: section -> instances of its knob dataclasses.
+        given: every dotted key that was set by hand, so that a knob that has no effect can be refused.
+    """
+
+    names: Mapping[str, str]
+    sections: Mapping[str, tuple[Any, ...]]
+    given: frozenset[str]
+
+    def of(self, section: str, kind: type[Knob]) -> Knob:
+        """The filled knobs of this type in this section."""
+        return next(knobs for knobs in self.sections[section] if isinstance(knobs, kind))
+
+    def plain(self) -> Raw:
+        """Nested dictionaries of plain values, the same for equal configurations."""
+        tree: Raw = {}
+        for section, members in self.sections.items():
+            target = tree if not section else tree.setdefault(section, {})
+            if section in self.names:
+                target["name"] = self.names[section]
+            for knobs in members:
+                target.update(json.loads(json.dumps(asdict(knobs))))
+        return tree
+
+    def text(self) -> str:
+        """As YAML."""
+        return OmegaConf.to_yaml(OmegaConf.create(self.plain()))
+
+    def digest(self, leaving_out: Sequence[str] = ()) -> str:
+        """SHA-256 of the configuration without these sections or top-level knobs."""
+        tree = {key: value for key, value in self.plain().items() if key not in leaving_out}
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def gather(file: Path | None, flags: Mapping[str, object], overrides: Sequence[str]) -> Raw:
+    """One nested dictionary from an experiment file, then flags (dotted keys), then `key=value` overrides.
+
+    Raises: ValueError for a missing or unreadable file and for an override without `=`.
+    """
+    try:
+        tree = OmegaConf.create({})
+        if file is not None:
+            loaded = OmegaConf.load(file)
+            if not OmegaConf.is_dict(loaded):
+                raise ValueError(f"Configuration file {file}: expected knobs as `key: value`, met a list.")
+            tree = OmegaConf.merge(tree, _named_parts(loaded))
+        for key, value in flags.items():
+            OmegaConf.update(tree, _full_key(key), value)
+        for override in overrides:
+            key, separator, _ = override.partition("=")
+            if not separator or not key:
+                raise ValueError(f"Override '{override}': expected key=value, for example visit.lr=1e-3.")
+            dotted = OmegaConf.from_dotlist([f"{_full_key(key)}={override.partition('=')[2]}"])
+            tree = OmegaConf.merge(tree, dotted)
+        plain = OmegaConf.to_container(tree, resolve=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"Configuration file {file} does not exist.") from error
+    except OmegaConfBaseException as error:
+        raise ValueError(f"Configuration: {str(error).splitlines()[0]}") from error
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def fill(raw: Raw, schema: Schema) -> Config:
+    """Fills every knob dataclass of the schema from `raw`, typed; what is left out takes its default.
+
+    Raises: ValueError for an unknown section or knob (with the nearest known name) and for a value of the wrong type.
+    """
+    top = [knob.name for kind in schema.get("", ()) for knob in fields(kind)]
+    sections = [section for section in schema if section]
+    for key in raw:
+        if key not in top and key not in sections:
+            raise ValueError(unknown("knob", key, [*top, *sections]))
+    filled: dict[str, tuple[Any, ...]] = {}
+    given: set[str] = set()
+    chosen: dict[str, str] = {}
+    for section, kinds in schema.items():
+        values = {key: raw[key] for key in top if key in raw} if not section else raw.get(section, {})
+        if not isinstance(values, Mapping):
+            raise ValueError(f"'{section}={values}': '{section}' is a group of knobs; set one as {section}.knob=value.")
+        values = dict(values)
+        if section in PARTS:
+            chosen[section] = str(values.pop("name"))
+        filled[section] = tuple(_fill_kind(section, kind, values) for kind in kinds)
+        given |= {f"{section}.{key}" if section else key for key in values}
+        _refuse_unknown(section, kinds, values)
+    return Config(chosen, filled, frozenset(given))
+
+
+def _fill_kind(section: str, kind: type, values: Mapping[str, Any]) -> Any:
+    own = {knob.name: values[knob.name] for knob in fields(kind) if knob.name in values}
+    structured = OmegaConf.structured(kind)
+    OmegaConf.set_readonly(structured, False)
+    try:
+        merged = OmegaConf.merge(structured, own)
+        plain = {knob.name: merged[knob.name] for knob in fields(kind)}
+    except OmegaConfBaseException as error:
+        key = str(getattr(error, "full_key", "") or "")
+        name = f"{section}.{key}" if section else key
+        raise ValueError(f"Knob {name}={own.get(key, own)}: {str(error).splitlines()[0]}") from error
+    return kind(**{name: tuple(OmegaConf.to_container(value)) if OmegaConf.is_config(value) else value for name, value in plain.items()})
+
+
+def _refuse_unknown(section: str, kinds: Sequence[type], values: Mapping[str, Any]) -> None:
+    known = [knob.name for kind in kinds for knob in fields(kind)]
+    for key in values:
+        if key not in known:
+            prefix = f"{section}." if section else ""
+            raise ValueError(unknown("knob", prefix + str(key), [prefix + name for name in known]))
+
+
+def _named_parts(loaded: Any) -> Any:
+    """A file may say `data: acdc` for `data: {name: acdc}` as well."""
+    for part in PARTS:
+        if part in loaded and isinstance(loaded[part], str):
+            loaded[part] = {"name": loaded[part]}
+    return loaded
+
+
+def _full_key(key: str) -> str:
+    # OmegaConf would turn `backbone=cinema backbone.path=x` into {path: x}
+    return f"{key}.name" if key in PARTS else key

@@ -1,0 +1,193 @@
+"""The body around the heart: skin fat, muscle, ribs, lungs, diaphragm, liver, stomach, spleen, spine and vessels.
+
+Written in patient axes (x to the left, y to the back, z to the head; mm, origin on the body's midline at the height of the heart), so an
+oblique slice shows what an oblique slice shows. The parts are simple solids, our drawing; positions vary from person to person.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, zoom
+
+from fedcmr.data.phantoms.anatomy import Person
+
+Field = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Thorax:
+    """half_width_mm, half_depth_mm: of the trunk; fat_mm, muscle_mm: of the wall; right_dome_mm, left_dome_mm: height of the diaphragm."""
+
+    half_width_mm: float
+    half_depth_mm: float
+    fat_mm: float
+    muscle_mm: float
+    right_dome_mm: float
+    left_dome_mm: float
+    aorta_mm: float
+    breast_mm: float
+
+
+def draw_thorax(rng: np.random.Generator, person: Person) -> Thorax:
+    """A trunk that fits height, weight and sex. `rng` is consumed in a fixed order."""
+    spread = rng.standard_normal(8)
+    bmi = person.weight_kg / (person.height_cm / 100) ** 2
+    tall = person.height_cm / 170
+    return Thorax(
+        half_width_mm=float(150 * tall + 3.0 * (bmi - 24) + 5 * spread[0]),
+        half_depth_mm=float(108 * tall + 2.2 * (bmi - 24) + 4 * spread[1]),
+        fat_mm=float(np.clip(9 + 1.6 * (bmi - 22) + (4 if person.sex == "F" else 0) + 2.5 * spread[2], 4, 45)),
+        muscle_mm=float(np.clip(15 + 2 * spread[3], 10, 22)),
+        right_dome_mm=float(2 + 9 * spread[4]),
+        left_dome_mm=float(-20 + 7 * spread[5]),
+        aorta_mm=float(np.clip(12 + 0.05 * (person.age_years - 50) + spread[6], 9, 17)),
+        breast_mm=float(max(0.0, 18 + 8 * spread[7])) if person.sex == "F" else 0.0,
+    )
+
+
+class Painter:
+    """Lays tissues over one another: each covers what lies beneath by how much of the voxel it fills.
+
+    Args:
+        shape: of the image. edge_mm: width of an edge, about the acquired pixel.
+    """
+
+    def __init__(self, shape: tuple[int, ...], edge_mm: float) -> None:
+        self.image = np.zeros(shape, np.float32)
+        self.edge_mm = np.float32(edge_mm)
+
+    def fill(self, outside_mm: Field, signal: Field | float, where: Field | float = 1.0) -> None:
+        """Lays a tissue where `outside_mm` < 0: signed distance to its surface; `where` is a further opacity, 0 to 1."""
+        cover = np.clip(np.float32(0.5) - outside_mm / self.edge_mm, 0, 1)
+        if not isinstance(where, float) or where != 1.0:
+            cover = cover * where
+        self.image += cover * (signal - self.image)
+
+
+def ellipse(x: Field, y: Field, centre: tuple[float, float], half: tuple[float, float]) -> Field:
+    """About the signed distance to an ellipse with half-axes `half`, in mm; negative inside."""
+    far = np.sqrt(((x - np.float32(centre[0])) / np.float32(half[0])) ** 2 + ((y - np.float32(centre[1])) / np.float32(half[1])) ** 2)
+    return (far - 1) * np.float32(np.sqrt(half[0] * half[1]))
+
+
+def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], step: int, blur: float) -> Field:
+    """Smooth random field of unit variance, (Z, X, Y), independent from slice to slice, with grains of about `step` · `blur` voxels."""
+    slices, rows, columns = shape
+    coarse = rng.standard_normal((slices, rows // step + 2, columns // step + 2), dtype=np.float32)
+    coarse = gaussian_filter(coarse, (0.3, blur, blur))
+    fine = zoom(coarse / coarse.std(), (1, step, step), order=1, grid_mode=False, prefilter=False)
+    return np.ascontiguousarray(fine[:, :rows, :columns])
+
+
+def paint_thorax(
+    rng: np.random.Generator, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], edge_mm: float, pixel_mm: float
+) -> Field:
+    """Signed signal of everything but the heart.
+
+    Args:
+        points: x, y, z of every voxel, each (Z, X, Y) in mm. signals: tissue -> signal.
+        edge_mm: width of edges. pixel_mm: sets the grain of the textures.
+    Returns (Z, X, Y) float32, blood = 1.
+    """
+    x, y, z = points
+    shape = (x.shape[0], x.shape[1], x.shape[2])
+    fine = smooth_noise(rng, shape, max(2, round(3.2 / pixel_mm)), 0.8)
+    coarse = smooth_noise(rng, shape, max(4, round(9 / pixel_mm)), 1.0)
+    painter = Painter(shape, edge_mm)
+    depth = _skin_depth(body, x, y, z)
+    grain = 1 + np.float32(0.10) * fine
+    _paint_wall(painter, body, depth, points, signals, fine, coarse)
+    inside = body.fat_mm + body.muscle_mm - depth + np.float32(1.5) * coarse
+    painter.fill(inside, signals["lung"] * (1 + np.float32(0.35) * fine))
+    # lung vessels: the brightest grains, denser towards the root of the lung
+    root_mm = np.sqrt((np.abs(x) - 30) ** 2 + (y - 10) ** 2 + (z - 15) ** 2)
+    rare = np.clip((fine - (np.float32(1.15) + root_mm * np.float32(0.008))) * 2, 0, 1)
+    painter.fill(inside + 6, np.float32(0.75 * signals["blood"]), rare)
+    _paint_middle(painter, body, points, signals, fine)
+    _paint_belly(painter, body, depth, points, signals, fine, coarse)
+    _paint_back(painter, body, points, signals, grain)
+    return painter.image
+
+
+def _skin_depth(body: Thorax, x: Field, y: Field, z: Field) -> Field:
+    squared_x, squared_y = (x / np.float32(body.half_width_mm)) ** 2, ((y - 12) / np.float32(body.half_depth_mm)) ** 2
+    around = (squared_x * np.sqrt(np.sqrt(squared_x)) + squared_y * np.sqrt(np.sqrt(squared_y))) ** np.float32(0.4)
+    depth = (1 - around) * np.float32(body.half_depth_mm)
+    if body.breast_mm > 0:
+        bump = np.exp(-(((np.abs(x) - 75) / 42) ** 2) - ((z - 10) / 55) ** 2) * (y < 0)
+        depth = depth + np.float32(body.breast_mm) * bump.astype(np.float32)
+    return depth
+
+
+def _paint_wall(
+    painter: Painter, body: Thorax, depth: Field, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field, coarse: Field
+) -> None:
+    x, y, z = points
+    painter.fill(-depth, signals["fat"] * (1 + np.float32(0.08) * coarse))
+    painter.fill(body.fat_mm - depth + np.float32(1.5) * coarse, signals["muscle"] * (1 + np.float32(0.12) * fine))
+    # sheets of fat between the muscles of the wall
+    sheet = np.abs(depth - body.fat_mm - np.float32(0.45 * body.muscle_mm) + np.float32(2) * coarse) - np.float32(0.8)
+    painter.fill(sheet, np.float32(0.8 * signals["fat"]))
+    # ribs run forwards and downwards
+    rib = np.cos((z + np.float32(0.55) * np.abs(x) * np.sign(y - 12) * 0.3 - np.float32(0.45) * y) * np.float32(2 * np.pi / 27))
+    band = np.abs(depth - body.fat_mm - np.float32(0.75 * body.muscle_mm)) - np.float32(5)
+    painter.fill(np.maximum(band, (np.float32(0.45) - rib) * 6), np.float32(signals["bone"]))
+    painter.fill(np.maximum(band + 2, (np.float32(0.60) - rib) * 6), np.float32(0.7 * signals["marrow"]))
+    front = 12 - body.half_depth_mm + body.fat_mm + 8
+    painter.fill(ellipse(x, y, (0, front), (19, 7)), np.float32(signals["bone"]))
+    painter.fill(ellipse(x, y, (0, front), (16, 5)), np.float32(signals["marrow"]))
+
+
+def _paint_middle(painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field) -> None:
+    x, y, z = points
+    centre = np.maximum(ellipse(x, y, (10, -14), (42, 70)), ellipse(x, z, (20, 5), (62, 75)))
+    painter.fill(centre + 3 * fine, signals["fat"] * (np.float32(0.62) + np.float32(0.2) * fine))
+    above = 24 - z
+    for (left, back), half in (((-8, -26), (16, 16)), ((-30, -8), (9, 10)), ((22, -34), (13, 14))):
+        wall = ellipse(x, y, (left, back), half)
+        painter.fill(np.maximum(wall - 2, above), np.float32(signals["muscle"]))
+        painter.fill(np.maximum(wall, above), np.float32(signals["blood"]))
+
+
+def _paint_belly(
+    painter: Painter, body: Thorax, depth: Field, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field, coarse: Field
+) -> None:
+    x, y, z = points
+    right = body.right_dome_mm - ((x + 68) ** 2 + (y - 5) ** 2) / np.float32(190)
+    left = body.left_dome_mm - ((x - 72) ** 2 + (y - 12) ** 2) / np.float32(200)
+    under = z - np.maximum(right, left) + np.float32(1.2) * coarse
+    below = np.maximum(under, body.fat_mm + body.muscle_mm - 1 - depth)
+    painter.fill(below, np.float32(signals["muscle"]))
+    painter.fill(below + 3, signals["fat"] * (np.float32(0.85) + np.float32(0.12) * coarse))
+    liver = np.maximum(below + 3, (x - 30 + (y + 20) * np.float32(0.35)) * np.float32(0.9) + 3 * coarse)
+    painter.fill(liver, signals["liver"] * (1 + np.float32(0.07) * fine))
+    vein = np.clip((fine - np.float32(1.55)) * 3, 0, 1)
+    painter.fill(liver + 8, np.float32(0.85 * signals["blood"]), vein)
+    stomach = np.maximum(below + 5, ellipse(x, y, (66, -18), (40, 46)) + 4 * coarse)
+    painter.fill(stomach - 3, np.float32(signals["muscle"]))
+    painter.fill(stomach, signals["stomach"] * np.clip(np.float32(0.6) + np.float32(0.45) * coarse, 0.03, 1.2))
+    spleen = np.maximum(below + 4, ellipse(x, y, (92, 52), (34, 38)) + 2 * coarse)
+    painter.fill(spleen, signals["spleen"] * (1 + np.float32(0.08) * fine))
+    kidney = np.maximum(z + 70, ellipse(np.abs(x), y, (58, 68), (26, 24)))
+    painter.fill(kidney, signals["kidney"] * (1 + np.float32(0.15) * coarse))
+
+
+def _paint_back(painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], grain: Field) -> None:
+    x, y, z = points
+    side = np.abs(x)
+    painter.fill(ellipse(side, y, (34, 94), (27, 19)), signals["muscle"] * grain)
+    painter.fill(ellipse(x, y, (0, 72), (25, 20)), np.float32(signals["bone"]))
+    disc = np.clip(np.cos(z * np.float32(2 * np.pi / 30)) * 4 - np.float32(2.6), 0, 1)
+    body_signal = signals["marrow"] * grain * (1 - disc) + np.float32(1.1 * signals["muscle"]) * disc
+    painter.fill(ellipse(x, y, (0, 72), (23, 18)), body_signal)
+    painter.fill(ellipse(x, y, (0, 100), (12, 11)), np.float32(signals["bone"]))
+    painter.fill(ellipse(x, y, (0, 99), (9, 8)), np.float32(signals["fluid"]))
+    painter.fill(ellipse(x, y, (0, 99), (6, 5)), np.float32(signals["muscle"]))
+    aorta = ellipse(x, y, (25, 52), (body.aorta_mm, body.aorta_mm))
+    painter.fill(aorta - 2, np.float32(signals["muscle"]))
+    painter.fill(aorta, np.float32(signals["blood"]))
+    cava = np.maximum(ellipse(x, y, (-24, 14), (12, 10)), z - 8)
+    painter.fill(cava, np.float32(0.92 * signals["blood"]))
+    painter.fill(ellipse(x, y, (6, 40), (7, 5)), np.float32(0.8 * signals["muscle"]))

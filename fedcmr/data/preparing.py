@@ -1,0 +1,110 @@
+"""One case's files -> a small prepared volume, as the backbone was trained.
+
+    ED and ES ─1x1x10 mm─▶ 192 x 192 around the heart ─percentiles 0.95 … 99.5, per frame─▶ 0 … 255
+
+Source: the preprocessing of CineMA (Fu et al., https://arxiv.org/abs/2506.00679), written anew. What differs: the
+    window is found from the images (there from the mask of the left ventricle), and beyond the outer slices' centres
+    the outer slice is continued.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedcmr.data.cases import Case
+from fedcmr.data.cropping import blank_cylinder, find_heart, mask_centre, window
+from fedcmr.data.nifti import Picture, read_mask, read_pair
+from fedcmr.data.resampling import resample, resample_labels
+
+VERSION = 1  # of the numbers that prepare() makes; part of every cache key
+SPACING_MM = (1.0, 1.0, 10.0)
+WINDOW = 192
+PERCENTILES = (0.95, 99.5)
+BLANK_RADIUS_MM = 70.0
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What may differ between two preparations of one case.
+
+    Args:
+        crop: "image": the window's centre is found from ED and ES alone; "mask": it is the mask's (to compare; opens
+            `_gt` files).
+        blank: "none"; or "heart": a cylinder of 70 mm radius around the window's centre is set to 0 (a control: what
+            is left cannot tell a diseased heart).
+    Raises: ValueError outside these words.
+    """
+
+    crop: str = "image"
+    blank: str = "none"
+
+    def __post_init__(self) -> None:
+        for knob, value, words in (("crop", self.crop, ("image", "mask")), ("blank", self.blank, ("none", "heart"))):
+            if value not in words:
+                raise ValueError(f"data.{knob}={value}; expected one of {', '.join(words)}.")
+
+    def key(self) -> str:
+        """The knobs and the version of the code in a few words, equal for equal numbers."""
+        return f"v{VERSION} crop={self.crop} blank={self.blank}"
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a study was acquired, from its headers and ED's intensities: what a control may know without seeing the heart.
+
+    Args:
+        rows, columns, slices: voxels along Y, X and Z as stored.
+        pixel_mm, slice_mm: spacing along X and along Z.
+        intensity_max: greatest value at ED, arbitrary units.
+    """
+
+    rows: int
+    columns: int
+    slices: int
+    pixel_mm: float
+    slice_mm: float
+    intensity_max: float
+
+
+def prepare(case: Case, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:
+    """The prepared volume, (C=2, X <= 192, Y <= 192, Z) uint8, and the study's geometry.
+
+    Raises: ValueError where a file cannot be read or an image has no contrast left, see `nifti.py`.
+    """
+    ed, es = read_pair(case)
+    frames = [resample(picture.voxels, picture.spacing_mm, SPACING_MM) for picture in (ed, es)]
+    centre = _centre(case, ed, frames, preprocessing.crop)
+    across, along = (window(centre[axis], frames[0].shape[axis], WINDOW) for axis in (0, 1))
+    grey = torch.stack([rescale(frame[across, along], case.id) for frame in frames])
+    volume = (grey * 255).to(torch.uint8)  # cut off, not rounded, as in the backbone's training
+    if preprocessing.blank == "heart":
+        volume = blank_cylinder(volume, (centre[0] - across.start, centre[1] - along.start), BLANK_RADIUS_MM)
+    return volume, _geometry(ed)
+
+
+def rescale(frame: Tensor, name: str) -> Tensor:
+    """A frame clipped to its percentiles 0.95 and 99.5 and stretched to [0, 1].
+
+    Raises: ValueError, naming `name`, where the two percentiles are equal.
+    """
+    low, high = torch.quantile(frame.flatten(), torch.tensor(PERCENTILES, dtype=frame.dtype) / 100)
+    if not high > low:
+        raise ValueError(
+            f"Case {name}: percentiles {PERCENTILES[0]} and {PERCENTILES[1]} of a frame are both {float(low):g}; "
+            f"expected an image with contrast. Look at the file."
+        )
+    return (frame.clamp(low, high) - low) / (high - low)
+
+
+def _centre(case: Case, ed: Picture, frames: list[Tensor], crop: str) -> tuple[float, float]:
+    if crop == "image":
+        return find_heart(*(rescale(frame, case.id) for frame in frames))
+    left_ventricle = case.mask_labels[2]
+    mask = resample_labels(read_mask(case.ed, ed), ed.spacing_mm, SPACING_MM)
+    return mask_centre(mask == left_ventricle)
+
+
+def _geometry(picture: Picture) -> Geometry:
+    X, Y, Z = picture.voxels.shape
+    return Geometry(Y, X, Z, picture.spacing_mm[0], picture.spacing_mm[2], float(picture.voxels.max()))

@@ -1,0 +1,114 @@
+"""Tables that others wrote: read whole; what does not fit is refused, with file, row and remedy named."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fedcmr.data.cases import listed
+
+UNKNOWN = ("", "nan", "na", "n/a", "none", "unknown")
+
+
+def read_text(file: Path) -> str:
+    """A text file in UTF-8, with or without byte-order mark. Raises: ValueError where it is missing or not text."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file}: cannot be read as text ({error}). Restore the file.") from error
+
+
+def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a CSV table (comma or semicolon), stripped, keyed by column.
+
+    Args:
+        columns: names that must be in the header; others are read too.
+    Raises: ValueError where the file is missing, a column is missing, a row has another number of fields, or there is
+        no row.
+    """
+    text = read_text(file)
+    header = text.partition("\n")[0]
+    lines = csv.reader(io.StringIO(text), delimiter=";" if header.count(";") > header.count(",") else ",")
+    names = [name.strip() for name in next(lines, [])]
+    missing = [name for name in columns if name not in names]
+    if missing:
+        raise ValueError(
+            f"{file}: found columns {', '.join(names)}; missing {', '.join(missing)}. Restore the official table."
+        )
+    rows = []
+    for number_of_line, fields in enumerate(lines, start=2):
+        if not any(field.strip() for field in fields):
+            continue
+        if len(fields) != len(names):
+            raise ValueError(
+                f"{file}, row {number_of_line}: {len(fields)} fields; expected {len(names)}. Correct the row."
+            )
+        rows.append({name: field.strip() for name, field in zip(names, fields, strict=True)})
+    if not rows:
+        raise ValueError(f"{file}: found no row; expected one row a patient. Restore the official table.")
+    return rows
+
+
+def number(text: str, where: str, least: float, most: float) -> float | None:
+    """A number in [least, most]; None where the table says nothing. Raises: ValueError otherwise, naming `where`."""
+    if text.strip().lower() in UNKNOWN:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise ValueError(
+            f"{where}: found '{text}'; expected a number from {least:g} to {most:g}, or nothing. Correct it."
+        )
+    return value
+
+
+def whole_number(text: str, where: str) -> int:
+    """A whole number ("12" or "12.0"). Raises: ValueError otherwise, naming `where`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise ValueError(f"{where}: found '{text}'; expected a whole number. Correct it.")
+    return int(value)
+
+
+def sex(text: str, where: str) -> str:
+    """ "M", "F" or "" where the table says nothing. Raises: ValueError otherwise, naming `where`."""
+    word = text.strip().upper()
+    if word.lower() in UNKNOWN:
+        return ""
+    if word not in ("M", "F"):
+        raise ValueError(f"{where}: found '{text}'; expected M, F or nothing. Correct it.")
+    return word
+
+
+def match_rows(table: Path, rows: Sequence[str], folders: Mapping[str, Path]) -> None:
+    """Checks that table and disk hold the same patients, each once in the table.
+
+    Args:
+        table: the table's file, for the message.
+        rows: codes in the table.
+        folders: code -> where its files lie.
+    Raises: ValueError, naming up to ten codes of each kind: rows given twice, rows without files, files without a
+        row.
+    """
+    twice = sorted({code for code in rows if rows.count(code) > 1})
+    no_files = sorted(set(rows) - set(folders))
+    no_row = sorted(set(folders) - set(rows))
+    faults = [
+        f"{len(codes)} {what}: {listed(codes)}"
+        for codes, what in (
+            (twice, "duplicate patients"),
+            (no_files, "rows without files"),
+            (no_row, "folders without a row"),
+        )
+        if codes
+    ]
+    if faults:
+        raise ValueError(
+            f"{table}: {'; '.join(faults)}. Table and folders must name the same patients; mend whichever is wrong."
+        )

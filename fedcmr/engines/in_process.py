@@ -1,0 +1,95 @@
+"""In process: all clients on this machine, one frozen model for all of them in each process.
+
+With `engine.workers=1` the visits run one after another in this process. With more, they run in that many long-lived
+processes, one torch thread each; a visit is a function of (seed, round, client), so the numbers are the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from fedcmr.engines.workers import Job, Workers, run_job
+from fedcmr.federation.client import Handover
+from fedcmr.federation.door import pack
+from fedcmr.federation.scoring import Scored, score, views_to_run
+from fedcmr.messages import Prediction, Server
+from fedcmr.parts import Parts
+from fedcmr.strategy.roles import Role
+from fedcmr.tensors import Tensors, select
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """workers: processes that run visits, ≥ 1; more than there are clients bring nothing."""
+
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"engine.workers={self.workers}: expected at least 1.")
+
+
+def build(knobs: Knobs, parts: Parts) -> "InProcess":
+    return InProcess(parts, knobs.workers)
+
+
+class InProcess:
+    """The engine of one fold; a context manager, since workers have to be ended.
+
+    Args:
+        parts: the fold's parts.
+        workers: number of processes.
+    """
+
+    def __init__(self, parts: Parts, workers: int) -> None:
+        self.federation = parts.federation()
+        self.names = list(self.federation.start)
+        self.clients = tuple(sorted(self.federation.clients))
+        self.kept: dict[str, Tensors] = {client: {} for client in self.clients}
+        processes = min(workers, len(self.clients))
+        self.workers = Workers(parts.recipe, processes) if processes > 1 else None
+
+    def __enter__(self) -> "InProcess":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.workers is not None:
+            self.workers.close()
+
+    def initial(self) -> Server:
+        roles = self.federation.strategy.roles(self.names, 1)
+        return Server(0, select(self.federation.start, [name for name in self.names if roles[name] is Role.SHARED]))
+
+    def sent_bytes(self, server: Server) -> Mapping[str, int]:
+        return dict.fromkeys(self.clients, len(pack(server.sent, {"round": server.round})))
+
+    def train(self, server: Server) -> Iterator[Handover]:
+        for handover in self._run([Job(client, server, self.kept[client], self.clients) for client in self.clients]):
+            assert isinstance(handover, Handover)
+            self.kept[handover.client] = handover.kept
+            yield handover
+
+    def evaluate(self, server: Server, part: str) -> Scored:
+        strategy = self.federation.strategy
+        views = views_to_run(strategy, self.names, server.round)
+        jobs = [Job(client, server, self.kept[client], (), part, view) for client in self.clients for view in views]
+        predictions: list[Prediction] = []
+        for answer in self._run(jobs):
+            assert isinstance(answer, list)
+            predictions += answer
+        return score(self.federation.task, predictions, strategy, self.names, server.round)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for client, kept in self.kept.items():
+            save_file(dict(kept), folder / f"{client}.safetensors")
+
+    def load(self, folder: Path) -> None:
+        self.kept = {client: load_file(folder / f"{client}.safetensors") for client in self.clients}
+
+    def _run(self, jobs: list[Job]) -> Iterator[Handover | list[Prediction]]:
+        if self.workers is not None:
+            return self.workers.run(jobs)
+        return (run_job(self.federation, job) for job in jobs)

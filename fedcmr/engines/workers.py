@@ -1,0 +1,123 @@
+"""Long-lived processes that run visits: each builds the parts once, then answers jobs until it is told to end."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+
+from fedcmr.federation.client import Federation, Handover, predict, visit
+from fedcmr.federation.door import pack, unpack
+from fedcmr.messages import Prediction, Server
+from fedcmr.parts import Recipe, parts_of
+from fedcmr.tensors import Tensors
+
+
+@dataclass(frozen=True)
+class Job:
+    """One visit, or, where `part` is named, the scoring of one client's cases in one view."""
+
+    client: str
+    server: Server
+    kept: Tensors
+    participants: tuple[str, ...]
+    part: str = ""
+    view: str = ""
+
+
+def run_job(federation: Federation, job: Job) -> Handover | list[Prediction]:
+    """Does the job in this process."""
+    if job.part:
+        return predict(federation, job.client, job.server, job.kept, job.part, job.view)
+    return visit(federation, job.client, job.server, job.kept, job.participants)
+
+
+class Workers:
+    """A fixed number of processes; jobs go to whoever is free.
+
+    Args:
+        recipe: from which each process builds the same parts.
+        count: of processes.
+    """
+
+    def __init__(self, recipe: Recipe, count: int) -> None:
+        context = get_context("spawn")
+        self.connections: list[Connection] = []
+        self.processes = []
+        for _ in range(count):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=serve, args=(theirs, recipe), daemon=True)
+            process.start()
+            theirs.close()
+            self.connections.append(ours)
+            self.processes.append(process)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Handover | list[Prediction]]:
+        """Yields each job's answer as it comes. Raises what a job raised, and RuntimeError where a process died."""
+        waiting = list(jobs)
+        free, busy = list(self.connections), []
+        while waiting or busy:
+            while waiting and free:
+                connection = free.pop(0)
+                connection.send(_flat(waiting.pop(0)))
+                busy.append(connection)
+            for connection in wait(busy):
+                assert isinstance(connection, Connection)
+                try:
+                    answer = connection.recv()
+                except EOFError as error:
+                    raise RuntimeError("A worker process ended before it answered; see its message above.") from error
+                busy.remove(connection)
+                free.append(connection)
+                if isinstance(answer, BaseException):
+                    raise answer
+                yield _raised(answer)
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.close()
+        for process in self.processes:
+            process.join(timeout=5)
+            if process.is_alive():
+                process.terminate()
+
+
+def serve(connection: Connection, recipe: Recipe) -> None:
+    """The life of one worker."""
+    try:
+        federation = parts_of(recipe).federation()
+        while True:
+            job = _unflat(connection.recv())
+            try:
+                connection.send(_lowered(run_job(federation, job)))
+            except (ValueError, RuntimeError) as error:
+                connection.send(error)
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        return
+
+
+# Tensors cross as bytes: torch's own pickling would hand over file descriptors that outlive the message.
+
+
+def _flat(job: Job) -> tuple[object, ...]:
+    sent, memory = pack(job.server.sent, {}), pack(job.server.memory, {})
+    return (job.client, job.server.round, sent, memory, pack(job.kept, {}), job.participants, job.part, job.view)
+
+
+def _unflat(flat: tuple) -> Job:
+    client, round, sent, memory, kept, participants, part, view = flat
+    server = Server(round, unpack(sent)[0], unpack(memory)[0])
+    return Job(client, server, unpack(kept)[0], participants, part, view)
+
+
+def _lowered(answer: Handover | list[Prediction]) -> object:
+    if isinstance(answer, Handover):
+        return (answer.client, answer.payload, pack(answer.kept, {}), answer.loss, answer.seconds)
+    return answer
+
+
+def _raised(answer: object) -> Handover | list[Prediction]:
+    if isinstance(answer, tuple):
+        client, payload, kept, loss, seconds = answer
+        return Handover(client, payload, unpack(kept)[0], loss, seconds)
+    assert isinstance(answer, list)
+    return answer

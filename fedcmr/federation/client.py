@@ -1,0 +1,173 @@
+"""One client's visit: install what was sent beside what was kept, train, score, hand over through the door."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from lightning import Trainer
+
+from fedcmr.data.loaders import ClientData
+from fedcmr.federation.door import hand_over
+from fedcmr.federation.trainers import trainer
+from fedcmr.federation.tuner import Knobs, Tuner
+from fedcmr.messages import Prediction, Scores, Server, Update
+from fedcmr.models.adapters import silenced
+from fedcmr.models.cardiac import Cardiac
+from fedcmr.strategy.roles import Role
+from fedcmr.strategy.strategy import Phase, Strategy
+from fedcmr.strategy.visiting import Visit
+from fedcmr.tasks.task import Task
+from fedcmr.tensors import TensorName, Tensors, digest
+
+
+@dataclass(frozen=True)
+class Federation:
+    """All that one process needs to run visits: one model for all clients, and each client's cases.
+
+    Args:
+        model: frozen backbone, adapters, head; loaded anew with a client's tensors at each visit.
+        start: starting value of every tensor outside the pristine backbone.
+        clients: name -> its cases.
+        strategy, task, knobs, seed: the run's.
+    """
+
+    model: Cardiac
+    start: Tensors
+    clients: Mapping[str, ClientData]
+    strategy: Strategy
+    task: Task
+    knobs: Knobs
+    seed: int
+
+
+@dataclass(frozen=True)
+class Handover:
+    """What a visit leaves: the bytes that travel, and what stays.
+
+    Args:
+        client: its name.
+        payload: the update, as it leaves.
+        kept: the client's private tensors.
+        loss: mean training loss.
+        seconds: wall time of the visit.
+    """
+
+    client: str
+    payload: bytes
+    kept: Tensors
+    loss: float
+    seconds: float
+
+
+def visit(federation: Federation, client: str, server: Server, kept: Tensors, participants: tuple[str, ...]) -> Handover:
+    """Runs one client's turn of the round after `server.round`.
+
+    Args:
+        kept: what the client kept from its last visit; empty before the first.
+        participants: all clients of the round.
+    """
+    began = time.perf_counter()
+    record = _record(federation, client, server.round + 1, participants)
+    model, strategy = federation.model, federation.strategy
+    received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(visit_seed(federation.seed, record.round, client))
+        model.load(received)
+        losses = [_train(federation, record, phase, received, kept) for phase in strategy.phases(record.round)]
+        trained = model.read()
+        scores = _validation_scores(federation, client)
+    handed, keep = strategy.finish(received, trained, kept, record)
+    update = Update(client, record.round, handed, record.cases, scores, digest(keep))
+    loss = sum(loss * steps for loss, steps in losses) / max(1, sum(steps for _, steps in losses))
+    return Handover(client, hand_over(update, record.roles), keep, loss, time.perf_counter() - began)
+
+
+def predict(federation: Federation, client: str, server: Server, kept: Tensors, part: str, view: str) -> list[Prediction]:
+    """Scores a client's cases after a round, with its own private tensors or as a newcomer would.
+
+    Args:
+        part: "train", "val" or "test".
+        view: "personal" (shared and own tensors) or "global" (shared tensors, private ones as they were at the start).
+    """
+    record = _record(federation, client, server.round, ())
+    own = kept if view == "personal" else {}
+    mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
+    with one_thread():
+        federation.model.load(mine)
+        return _predictions(federation, client, part, view)
+
+
+def visit_seed(seed: int, round: int, client: str) -> int:
+    """Seed of all that is random in one visit: a function of (run seed, round, client), in [0, 2^63)."""
+    text = hashlib.sha256(f"{seed}/{round}/{client}".encode()).digest()
+    return int.from_bytes(text[:8], "little") >> 1
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One torch thread inside: another count of threads would change bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _record(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:
+    data, knobs = federation.clients[client], federation.knobs
+    return Visit(
+        round=round,
+        client=client,
+        cases=len(data.sets["train"]),
+        steps=data.steps_per_epoch() * knobs.epochs,
+        lr=knobs.lr,
+        rank={branch.name: branch.rank for branch in federation.strategy.branches},
+        participants=participants,
+        roles=federation.strategy.roles(list(federation.start), round),
+    )
+
+
+def _train(federation: Federation, record: Visit, phase: Phase, received: Tensors, kept: Tensors) -> tuple[float, int]:
+    """One phase; returns its mean loss and its number of steps."""
+    model, data = federation.model, federation.clients[record.client]
+    trainable = frozenset(
+        name for name, role in record.roles.items() if role is not Role.FROZEN and phase.train(TensorName.parse(name))
+    )
+    model.train_only(trainable)
+    weights = federation.task.class_weights(data.class_counts(len(federation.task.classes)))
+    tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights)
+    steps = max(1, math.floor(record.steps * phase.share + 0.5))
+    data.reseed(visit_seed(federation.seed, record.round, record.client))
+    with silenced(model, phase.silent):
+        trainer(federation.knobs, steps).fit(tuner, train_dataloaders=data.train_dataloader())
+    return tuner.mean_loss(), steps
+
+
+def _predictions(federation: Federation, client: str, part: str, view: str) -> list[Prediction]:
+    data, task = federation.clients[client], federation.task
+    members = data.sets[part]
+    if not len(members):
+        return []
+    tuner = Tuner(
+        federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes))
+    )
+    scorer: Trainer = trainer(federation.knobs, 0)
+    with silenced(federation.model, federation.strategy.at_test):
+        batches = scorer.predict(tuner, dataloaders=data.scoring_dataloader(part))
+    assert batches is not None
+    rows_NL = torch.cat([batch for batch in batches if isinstance(batch, torch.Tensor)]).cpu().tolist()
+    return [
+        Prediction(case.client, case.id, part, view, label, tuple(row))
+        for case, label, row in zip(members.cases, members.labels, rows_NL, strict=True)
+    ]
+
+
+def _validation_scores(federation: Federation, client: str) -> Scores:
+    """The trained model on the client's own validation cases, before anything is averaged."""
+    predictions = _predictions(federation, client, "val", "personal")
+    return federation.task.scores([p.label for p in predictions], [p.probabilities for p in predictions], 0.5)

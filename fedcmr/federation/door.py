@@ -1,0 +1,100 @@
+"""The only way out of a client, and the only way into the server.
+
+Out: an update holds SHARED tensors only, and is turned into the very bytes that are counted and sent.
+In: the bytes are read back and compared with what the server expects; an update that does not fit is refused whole.
+"""
+
+import json
+from collections.abc import Mapping
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from fedcmr.messages import Update
+from fedcmr.strategy.roles import Role
+from fedcmr.tensors import TensorName, Tensors
+
+
+class LeakError(RuntimeError):
+    """A tensor that is not shared was about to leave a client."""
+
+
+class RefusedError(ValueError):
+    """An update that the server does not let in; its text is the reason."""
+
+
+def hand_over(update: Update, roles: Mapping[str, Role]) -> bytes:
+    """The update as the bytes that leave the client (safetensors; scalars travel as its metadata).
+
+    Raises: LeakError where a tensor is PRIVATE, FROZEN, of no declared role, or a folded delta.
+    """
+    for name in update.tensors:
+        role = roles.get(name)
+        if role is not Role.SHARED:
+            word = role.name if role else "of no declared role"
+            raise LeakError(f"{update.client}: '{name}' is {word} and may not leave the client.")
+        if TensorName.parse(name).is_delta:
+            raise LeakError(f"{update.client}: '{name}' is a folded delta, which is never uploaded.")
+    return pack(
+        update.tensors,
+        {
+            "client": update.client,
+            "round": update.round,
+            "cases": update.cases,
+            "scores": dict(update.scores),
+            "private_hash": update.private_hash,
+        },
+    )
+
+
+def let_in(payload: bytes, client: str, round: int, expected: Tensors) -> Update:
+    """Reads an update and lets it in if it is what was asked for.
+
+    Args:
+        payload: bytes that `hand_over` made.
+        client, round: whose update of which round is awaited.
+        expected: the shared tensors that the server sent; names, shapes and types must be the same.
+    Raises: RefusedError naming what was met and what was expected.
+    """
+    tensors, said = _unpack_or_refuse(payload)
+    if said.get("client") != client or said.get("round") != round:
+        raise RefusedError(
+            f"signed {said.get('client')}, round {said.get('round')}; expected {client}, round {round}"
+        )
+    missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    if missing or surplus:
+        raise RefusedError(f"missing {missing[:3]}, unexpected {surplus[:3]} of {len(expected)} shared tensors")
+    for name, tensor in tensors.items():
+        wanted = expected[name]
+        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+            raise RefusedError(
+                f"'{name}' is {tuple(tensor.shape)} {tensor.dtype}, expected {tuple(wanted.shape)} {wanted.dtype}"
+            )
+        if not torch.isfinite(tensor).all():
+            raise RefusedError(f"'{name}' holds values that are not finite")
+    cases = said.get("cases")
+    if not isinstance(cases, int) or cases < 1:
+        raise RefusedError(f"trained on {cases} cases, expected at least 1")
+    return Update(client, round, tensors, cases, said.get("scores", {}), said.get("private_hash", ""))
+
+
+def pack(tensors: Tensors, said: Mapping[str, object]) -> bytes:
+    """Tensors and plain values as safetensors bytes, in the order of names."""
+    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    return save(contiguous, metadata={"said": json.dumps(said, sort_keys=True)})
+
+
+def unpack(payload: bytes) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """What `pack` packed. Raises: SafetensorError or ValueError where the bytes are damaged."""
+    length = int.from_bytes(payload[:8], "little")
+    header = json.loads(payload[8 : 8 + length])
+    said = json.loads(header["__metadata__"]["said"])
+    return load(payload), said
+
+
+def _unpack_or_refuse(payload: bytes) -> tuple[dict[str, torch.Tensor], dict]:
+    try:
+        return unpack(payload)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise RefusedError(f"{len(payload)} bytes that are no update ({type(error).__name__})") from error

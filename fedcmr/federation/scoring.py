@@ -1,0 +1,52 @@
+"""The two views in which a federation is scored, and the scores of predictions.
+
+personal: shared tensors and the client's own private ones. global: shared tensors, with the private ones as they were
+before training; what a new vendor gets, and undefined where no head is shared.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fedcmr.messages import Prediction, Scores
+from fedcmr.strategy.roles import Role
+from fedcmr.strategy.strategy import Strategy
+from fedcmr.tasks.task import Task
+from fedcmr.tensors import TensorName
+
+VIEWS = ("personal", "global")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores (client -> view -> metric) and the predictions that they come from."""
+
+    scores: dict[str, dict[str, Scores]]
+    predictions: tuple[Prediction, ...]
+
+
+def views_to_run(strategy: Strategy, names: Sequence[str], round: int) -> tuple[str, ...]:
+    """The views that need a pass of their own: where nothing is private the two are one."""
+    roles = strategy.roles(names, round)
+    differ = Role.PRIVATE in roles.values()
+    return VIEWS if differ and _shares_head(roles) else ("personal",)
+
+
+def score(task: Task, predictions: Sequence[Prediction], strategy: Strategy, names: Sequence[str], round: int) -> Scored:
+    """Orders the predictions, completes the views, and scores each client in each view."""
+    roles = strategy.roles(names, round)
+    complete = list(predictions)
+    if Role.PRIVATE not in roles.values():
+        complete += [replace(prediction, view="global") for prediction in predictions]
+    complete.sort(key=lambda prediction: (prediction.client, prediction.patient, prediction.view))
+    clients = sorted({prediction.client for prediction in complete})
+    scores = {client: {view: _of(task, complete, client, view) for view in VIEWS} for client in clients}
+    return Scored(scores, tuple(complete))
+
+
+def _of(task: Task, predictions: Sequence[Prediction], client: str, view: str) -> Scores:
+    rows = [prediction for prediction in predictions if prediction.client == client and prediction.view == view]
+    return task.scores([row.label for row in rows], [row.probabilities for row in rows], 0.5)
+
+
+def _shares_head(roles: dict[str, Role]) -> bool:
+    return any(role is Role.SHARED and TensorName.parse(name).is_head for name, role in roles.items())

@@ -1,0 +1,30 @@
+"""The Lightning Trainer of a visit: quiet, without files, one device."""
+
+import logging
+import warnings
+
+from lightning import Trainer
+
+from fedcmr.federation.tuner import Knobs
+
+
+def trainer(knobs: Knobs, steps: int) -> Trainer:
+    """A Trainer for `steps` optimizer steps; 0 steps for one that only predicts."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Trainer(
+            accelerator=knobs.accelerator,
+            devices=1,
+            precision=knobs.precision,  # type: ignore[arg-type]
+            max_steps=steps,
+            max_epochs=-1,
+            gradient_clip_val=knobs.clip or None,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )

@@ -1,0 +1,106 @@
+"""The LightningModule of one phase: the task's loss plus the strategy's penalty, on the tensors of that phase."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from fedcmr.models.cardiac import Cardiac
+from fedcmr.strategy.strategy import Phase
+from fedcmr.tasks.task import Task
+from fedcmr.tensors import Tensors
+
+
+@dataclass(frozen=True)
+class Knobs:
+    """How a client trains in one visit. The optimizer starts anew each visit.
+
+    Args:
+        epochs: passes over the client's training cases, ≥ 1; phases share their steps.
+        batch: cases in a batch, ≥ 1.
+        lr: learning rate > 0.
+        weight_decay: of AdamW, ≥ 0; not on tensors of one axis.
+        beta1, beta2: of AdamW.
+        clip: largest norm of the gradient, 0 for none.
+        precision: Lightning's word: "32-true" or "bf16-mixed".
+        accelerator: Lightning's word: "cpu", "gpu" or "auto".
+    """
+
+    epochs: int = 1
+    batch: int = 8
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip: float = 5.0
+    precision: str = "32-true"
+    accelerator: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise ValueError(f"visit.epochs={self.epochs}, visit.batch={self.batch}: expected both at least 1.")
+        if not self.lr > 0 or self.weight_decay < 0 or self.clip < 0:
+            raise ValueError(
+                f"visit.lr={self.lr}, visit.weight_decay={self.weight_decay}, visit.clip={self.clip}: "
+                "expected lr > 0 and the others ≥ 0."
+            )
+
+
+class Tuner(LightningModule):
+    """Trains the tensors of one phase of one visit, and predicts.
+
+    Loss: task(logits, labels) + penalty(live, received, kept, outputs).
+
+    Args:
+        model: the frozen backbone with adapters and head, shared by all clients of this process.
+        task: gives the loss.
+        knobs: of the optimizer.
+        phase: what is silent and what penalty is added.
+        trainable: names of the tensors that train.
+        received, kept: tensors at the start of the visit, for the penalty.
+        class_weights: (L,) of the task's loss.
+    """
+
+    def __init__(
+        self,
+        model: Cardiac,
+        task: Task,
+        knobs: Knobs,
+        phase: Phase,
+        trainable: frozenset[str],
+        received: Tensors,
+        kept: Tensors,
+        class_weights: Tensor,
+    ) -> None:
+        super().__init__()
+        self.model, self.task, self.knobs, self.phase = model, task, knobs, phase
+        self.trainable, self.received, self.kept = trainable, received, kept
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.losses: list[Tensor] = []
+
+    def training_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
+        logits_BL = self.model(batch["inputs"])
+        loss = self.task.loss(logits_BL, batch["label"], self.class_weights)
+        if self.phase.penalty is not None:
+            live = {name: tensor for name, tensor in self.model.live().items() if name in self.trainable}
+            loss = loss + self.phase.penalty(live, self.received, self.kept, {})
+        self.losses.append(loss.detach())
+        return loss
+
+    def predict_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
+        return self.task.probabilities(self.model(batch["inputs"]).float())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        live = [tensor for name, tensor in self.model.live().items() if name in self.trainable]
+        groups = [
+            {"params": [tensor for tensor in live if tensor.ndim > 1], "weight_decay": self.knobs.weight_decay},
+            {"params": [tensor for tensor in live if tensor.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.knobs.lr, betas=(self.knobs.beta1, self.knobs.beta2))
+
+    def mean_loss(self) -> float:
+        """Mean over the steps so far; NaN before the first."""
+        return float(torch.stack(self.losses).mean()) if self.losses else float("nan")

@@ -1,0 +1,59 @@
+"""Who owns a tensor."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from fedcmr.tensors import TensorName
+
+
+class Role(Enum):
+    """SHARED: handed over and averaged. PRIVATE: trained and kept by the client. FROZEN: never changed."""
+
+    SHARED = "shared"
+    PRIVATE = "private"
+    FROZEN = "frozen"
+
+
+RoleOf = Callable[[TensorName, int], Role]
+"""(name, round) -> role; the round counts from 1."""
+
+
+def everything_shared(name: TensorName, round: int) -> Role:
+    """FedAvg: whatever is trained is shared."""
+    return Role.SHARED
+
+
+def everything_private(name: TensorName, round: int) -> Role:
+    """Each client on its own: nothing leaves."""
+    return Role.PRIVATE
+
+
+def local_branch_private(name: TensorName, round: int) -> Role:
+    """The branch "local" never leaves; everything else is shared."""
+    return Role.PRIVATE if name.branch == "local" else Role.SHARED
+
+
+@dataclass(frozen=True)
+class HeadOwner:
+    """Sets who owns the task's head, and leaves every other tensor to `others`.
+
+    Args:
+        owner: "shared", "private", or "both": one head of each kind, whose logits are added.
+        others: role of every other tensor.
+    Raises: ValueError for another word.
+    """
+
+    owner: str
+    others: RoleOf
+
+    def __post_init__(self) -> None:
+        if self.owner not in ("shared", "private", "both"):
+            raise ValueError(f"head.owner={self.owner}: expected shared, private or both.")
+
+    def __call__(self, name: TensorName, round: int) -> Role:
+        if not name.is_head:
+            return self.others(name, round)
+        if self.owner == "both":
+            return Role.SHARED if name.owner == "global" else Role.PRIVATE
+        return Role(self.owner)
