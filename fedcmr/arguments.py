@@ -22,7 +22,7 @@ FLAGS: Mapping[str, str] = {
 }
 """flag -> the knob that it sets; a bare part means its name."""
 
-USAGE, TOO_FEW, INTERRUPTED = 2, 3, 130
+USAGE, INTERRUPTED = 2, 130
 
 
 def parser(command: str, sentence: str) -> argparse.ArgumentParser:
@@ -89,25 +89,20 @@ def experiment_file(name: str) -> Path:
     return files[name]
 
 
-def guarded(command: Callable[[], int], debug: bool, resume_line: Callable[[], str]) -> int:
+def guarded(command: Callable[[], int], debug: bool) -> int:
     """Runs a command; turns a wrong wish into one message on stderr and the exit codes of the contract."""
-    from fedcmr.federation.rounds import TooFewClientsError
-
     try:
         return command()
-    except KeyboardInterrupt:
-        print(f"Interrupted. {resume_line()}".rstrip(), file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"Interrupted. {interrupt}".rstrip(), file=sys.stderr)
         return INTERRUPTED
-    except TooFewClientsError as error:
-        if debug:
+    except (ValueError, OSError, RuntimeError) as error:
+        # a wrong wish is a ValueError or says its own exit code; any other RuntimeError is our fault and shows its trace
+        code: int = getattr(error, "exit_code", 0 if isinstance(error, RuntimeError) else USAGE)
+        if debug or not code:
             raise
         print(f"Error: {error}", file=sys.stderr)
-        return TOO_FEW
-    except (ValueError, OSError) as error:
-        if debug:
-            raise
-        print(f"Error: {error}", file=sys.stderr)
-        return USAGE
+        return code
 
 
 def _names(text: str) -> list[str]:

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]  # what omegaconf raises for a broken file
 
 from fedcmr.catalogue import unknown
 
 PARTS = ("data", "task", "algorithm", "engine", "backbone")
 """Sections whose `name` picks an entry of a catalogue: a bare `data=acdc` means `data.name=acdc`."""
+
+ABOUT = "about"
+"""Section of a written configuration that says who wrote it; not a knob."""
 
 Raw = dict[str, Any]
 Knob = TypeVar("Knob")
@@ -32,12 +36,10 @@ class Config:
     Args:
         names: part -> name of its entry.
         sections: section -> instances of its knob dataclasses.
-        given: every dotted key that was set by hand, so that a knob that has no effect can be refused.
     """
 
     names: Mapping[str, str]
     sections: Mapping[str, tuple[Any, ...]]
-    given: frozenset[str]
 
     def of(self, section: str, kind: type[Knob]) -> Knob:
         """The filled knobs of this type in this section."""
@@ -67,26 +69,17 @@ class Config:
 def gather(file: Path | None, flags: Mapping[str, object], overrides: Sequence[str]) -> Raw:
     """One nested dictionary from an experiment file, then flags (dotted keys), then `key=value` overrides.
 
-    Raises: ValueError for a missing or unreadable file and for an override without `=`.
+    Raises: ValueError for a missing or unreadable file and for an override that is not `key=value`.
     """
     try:
-        tree = OmegaConf.create({})
+        tree: Any = OmegaConf.create({})
         if file is not None:
-            loaded = OmegaConf.load(file)
-            if not OmegaConf.is_dict(loaded):
-                raise ValueError(f"Configuration file {file}: expected knobs as `key: value`, met a list.")
-            tree = OmegaConf.merge(tree, _named_parts(loaded))
+            tree = OmegaConf.merge(tree, _named_parts(_load(file)))
         for key, value in flags.items():
             OmegaConf.update(tree, _full_key(key), value)
         for override in overrides:
-            key, separator, _ = override.partition("=")
-            if not separator or not key:
-                raise ValueError(f"Override '{override}': expected key=value, for example visit.lr=1e-3.")
-            dotted = OmegaConf.from_dotlist([f"{_full_key(key)}={override.partition('=')[2]}"])
-            tree = OmegaConf.merge(tree, dotted)
+            tree = OmegaConf.merge(tree, OmegaConf.from_dotlist([_override(override)]))
         plain = OmegaConf.to_container(tree, resolve=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"Configuration file {file} does not exist.") from error
     except OmegaConfBaseException as error:
         raise ValueError(f"Configuration: {str(error).splitlines()[0]}") from error
     assert isinstance(plain, dict)
@@ -104,7 +97,6 @@ def fill(raw: Raw, schema: Schema) -> Config:
         if key not in top and key not in sections:
             raise ValueError(unknown("knob", key, [*top, *sections]))
     filled: dict[str, tuple[Any, ...]] = {}
-    given: set[str] = set()
     chosen: dict[str, str] = {}
     for section, kinds in schema.items():
         values = {key: raw[key] for key in top if key in raw} if not section else raw.get(section, {})
@@ -114,23 +106,44 @@ def fill(raw: Raw, schema: Schema) -> Config:
         if section in PARTS:
             chosen[section] = str(values.pop("name"))
         filled[section] = tuple(_fill_kind(section, kind, values) for kind in kinds)
-        given |= {f"{section}.{key}" if section else key for key in values}
         _refuse_unknown(section, kinds, values)
-    return Config(chosen, filled, frozenset(given))
+    return Config(chosen, filled)
+
+
+def write(file: Path, config: Config, about: Mapping[str, object]) -> None:
+    """Writes a configuration that `gather` reads again, with what else there is to say of the run under `about`."""
+    OmegaConf.save(OmegaConf.create({**config.plain(), ABOUT: dict(about)}), file)
+
+
+def about(file: Path) -> Mapping[str, Any]:
+    """What was written under `about`. Raises: ValueError where the file is no written configuration."""
+    try:
+        said = OmegaConf.to_container(OmegaConf.load(file))
+    except (OSError, OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(f"{file} cannot be read as a run's configuration ({type(error).__name__}).") from error
+    if not isinstance(said, dict) or not isinstance(said.get(ABOUT), dict):
+        raise ValueError(f"{file} is not the configuration of a run: it has no section '{ABOUT}'.")
+    return dict(said[ABOUT])
 
 
 def _fill_kind(section: str, kind: type, values: Mapping[str, Any]) -> Any:
-    own = {knob.name: values[knob.name] for knob in fields(kind) if knob.name in values}
-    structured = OmegaConf.structured(kind)
+    structured: Any = OmegaConf.structured(kind)
     OmegaConf.set_readonly(structured, False)
-    try:
-        merged = OmegaConf.merge(structured, own)
-        plain = {knob.name: merged[knob.name] for knob in fields(kind)}
-    except OmegaConfBaseException as error:
-        key = str(getattr(error, "full_key", "") or "")
-        name = f"{section}.{key}" if section else key
-        raise ValueError(f"Knob {name}={own.get(key, own)}: {str(error).splitlines()[0]}") from error
-    return kind(**{name: tuple(OmegaConf.to_container(value)) if OmegaConf.is_config(value) else value for name, value in plain.items()})
+    plain: Raw = {}
+    for knob in fields(kind):
+        name = f"{section}.{knob.name}" if section else knob.name
+        try:
+            if knob.name in values:
+                structured = OmegaConf.merge(structured, {knob.name: values[knob.name]})
+            value = structured[knob.name]
+        except MissingMandatoryValue as error:
+            raise ValueError(f"Knob {name} is needed and has no default: set {name}=...") from error
+        except (OmegaConfBaseException, TypeError) as error:
+            wanted = knob.type.__name__ if isinstance(knob.type, type) else str(knob.type)
+            hint = ", written as [first,second]" if "tuple" in str(wanted) else ""
+            raise ValueError(f"Knob {name}={values[knob.name]}: expected a value of type {wanted}{hint}.") from error
+        plain[knob.name] = tuple(value) if OmegaConf.is_config(value) else value
+    return kind(**plain)
 
 
 def _refuse_unknown(section: str, kinds: Sequence[type], values: Mapping[str, Any]) -> None:
@@ -139,6 +152,34 @@ def _refuse_unknown(section: str, kinds: Sequence[type], values: Mapping[str, An
         if key not in known:
             prefix = f"{section}." if section else ""
             raise ValueError(unknown("knob", prefix + str(key), [prefix + name for name in known]))
+
+
+def _load(file: Path) -> Any:
+    try:
+        loaded = OmegaConf.load(file)
+    except FileNotFoundError as error:
+        raise ValueError(f"Configuration file {file} does not exist.") from error
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"Configuration file {file} cannot be read as YAML: {reason}") from error
+    if not OmegaConf.is_dict(loaded):
+        raise ValueError(f"Configuration file {file}: expected knobs as `key: value`, met a list.")
+    loaded.pop(ABOUT, None)
+    return loaded
+
+
+def _override(text: str) -> str:
+    """The override with its full key. What looks like a number stays text until its knob's type is known."""
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ValueError(f"Override '{text}': expected key=value, for example visit.lr=1e-3.")
+    try:
+        read = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]), resolve=False)
+    except YAMLError as error:
+        raise ValueError(f"Override '{text}': '{value}' is no value; put it in quotes to mean it as text.") from error
+    assert isinstance(read, dict)
+    # a folder that is called 007 would otherwise become "7"
+    return f"{_full_key(key)}={json.dumps(value) if isinstance(read['value'], int | float) else value}"
 
 
 def _named_parts(loaded: Any) -> Any:

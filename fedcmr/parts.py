@@ -1,6 +1,6 @@
 """Configuration -> data, model, task, strategy: the one place that puts the parts together, for every engine and command."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from fedcmr.config import Config, Raw, Schema
 from fedcmr.data.cases import Case, cache_root, client_name
 from fedcmr.data.loaders import ClientData, Fetch
 from fedcmr.data.splits import Split, default_split, divide_into_sites, single_class, split_cases
-from fedcmr.data.twins import Twins, find_twins, join_twins
+from fedcmr.data.twins import find_twins, join_twins
 from fedcmr.data.volumes import Preprocessing, Volumes
 from fedcmr.federation.client import Federation
 from fedcmr.federation.tuner import Knobs as VisitKnobs
@@ -28,6 +28,9 @@ DEFAULTS: Mapping[str, str] = {
     "engine": "in_process",
     "backbone": "tiny",
 }
+Twins = Sequence[tuple[str, str, float]]
+"""Pairs of ids that are one patient's, with their images' correlation."""
+
 FOLDERS: Mapping[str, str] = {
     "data": "data",
     "task": "tasks",
@@ -103,9 +106,26 @@ class AdapterKnobs:
 
 @dataclass(frozen=True)
 class HeadKnobs:
-    """owner: whose is the task's head: shared, private, or both (the logits of two heads are added)."""
+    """owner: whose is the task's head: "shared", "private", "both" (the logits of two heads are added), or "auto": what
+    the algorithm fixes, and shared where it leaves the head open.
+    """
 
-    owner: str = "shared"
+    owner: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.owner not in ("auto", "shared", "private", "both"):
+            raise ValueError(f"head.owner={self.owner}: expected auto, shared, private or both.")
+
+
+@dataclass(frozen=True)
+class ControlKnobs:
+    """blanked: score the last round with the heart blanked too: "auto" (for real patients), "yes" or "no"."""
+
+    blanked: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.blanked not in ("auto", "yes", "no"):
+            raise ValueError(f"controls.blanked={self.blanked}: expected auto, yes or no.")
 
 
 @dataclass(frozen=True)
@@ -136,6 +156,7 @@ def schema(raw: Raw) -> Schema:
         "head": (HeadKnobs,),
         "visit": (VisitKnobs,),
         "prefix": (PrefixKnobs,),
+        "controls": (ControlKnobs,),
         "engine": (knobs["engine"],),
     }
 
@@ -183,6 +204,16 @@ class Parts:
         """The same parts for another fold; the model is the same object."""
         return replace(self, recipe=replace(self.recipe, fold=fold))
 
+    @property
+    def is_phantom(self) -> bool:
+        return self.config.names["data"] == "phantom"
+
+    @property
+    def blanks_heart(self) -> bool:
+        """Whether the last round is scored with the heart blanked as well."""
+        wish = self.config.of("controls", ControlKnobs).blanked
+        return wish == "yes" or (wish == "auto" and not self.is_phantom)
+
     def used(self) -> tuple[Case, ...]:
         """Every case that trains, validates or tests in some fold, once, in the order of ids."""
         members = {
@@ -193,14 +224,30 @@ class Parts:
         }
         return tuple(members[id] for id in sorted(members))
 
-    def prefixes(self) -> Prefixes:
-        return Prefixes(cache_root() / "prefixes", self.model.backbone, self.model.backbone.split)
+    def fetch(self) -> Fetch:
+        """A case -> its prefix, computed at most once and kept on disk; or its volume, where no prefixes are kept."""
+        volumes, backbone = self.volumes, self.model.backbone
+
+        def volume(case: Case) -> Mapping[str, Tensor]:
+            return {"sax": volumes[case]}
+
+        if not self.config.of("prefix", PrefixKnobs).keep:
+            return volume
+        prefixes = Prefixes(cache_root() / "prefixes", backbone, backbone.split)
+        keys: dict[str, str] = {}
+
+        def prefix(case: Case) -> Mapping[str, Tensor]:
+            if case.id not in keys:
+                keys[case.id] = volumes.key(case)
+            return prefixes.get(keys[case.id], 0, lambda: self.model.prefix_of(volume(case)))
+
+        return prefix
 
     def federation(self) -> Federation:
         """The clients of this fold around the model."""
         visit = self.config.of("visit", VisitKnobs)
         start = self.model.start(self.config.of("", RunKnobs).seed)
-        fetch = fetcher(self.volumes, self.model, self.prefixes() if self.config.of("prefix", PrefixKnobs).keep else None)
+        fetch = self.fetch()
         splits = self.folds[self.recipe.fold]
         if self.strategy.pool:
             splits = {POOLED: pooled(splits)}
@@ -242,21 +289,6 @@ def parts_of(recipe: Recipe) -> Parts:
         strategy,
         fidelity,
     )
-
-
-def fetcher(volumes: Volumes, model: Cardiac, prefixes: Prefixes | None) -> Fetch:
-    """A case -> its prefix, computed at most once and kept on disk; or its volume, where no prefixes are kept."""
-
-    def from_volume(case: Case) -> Mapping[str, Tensor]:
-        return {"sax": volumes[case]}
-
-    if prefixes is None:
-        return from_volume
-
-    def from_prefix(case: Case) -> Mapping[str, Tensor]:
-        return prefixes.get(volumes.key(case), 0, lambda: model.prefix_of(from_volume(case)))
-
-    return from_prefix
 
 
 def pooled(splits: Mapping[str, Split]) -> Split:
@@ -311,14 +343,13 @@ def label_word(task: Task) -> Callable[[Case], str]:
 def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
     entry = catalogue.entry("algorithms", config.names["algorithm"])
     strategy = entry.build(config.sections["algorithm"][0])
-    owner = config.of("head", HeadKnobs).owner
-    fixed = getattr(entry.module, "HEAD", "")
-    if fixed and "head.owner" in config.given and owner != fixed:
+    wish, fixed = config.of("head", HeadKnobs).owner, getattr(entry.module, "HEAD", "")
+    if fixed and wish not in ("auto", fixed):
         raise ValueError(
-            f"head.owner={owner}: {entry.name} fixes the head's owner to {fixed}. Leave head.owner out, "
+            f"head.owner={wish}: {entry.name} fixes the head's owner to {fixed}. Leave head.owner out, "
             "or choose an algorithm that leaves it open, such as med_dual_lora."
         )
-    owner = fixed or owner
+    owner = fixed or ("shared" if wish == "auto" else wish)
     return (
         replace(strategy, role=HeadOwner(owner, strategy.role)),
         entry.module.FIDELITY,

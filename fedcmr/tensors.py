@@ -181,13 +181,17 @@ def mean(members: Sequence[Tensors], weights: Sequence[float]) -> dict[str, Tens
     """
     total = float(sum(weights))
     if not members or len(members) != len(weights) or not total > 0:
-        raise ValueError(f"Mean of {len(members)} members with weights {list(weights)}: expected as many, of positive sum.")
+        met = f"Mean of {len(members)} members with weights {list(weights)}"
+        raise ValueError(f"{met}: expected as many weights as members, of positive sum.")
     for member in members[1:]:
         _same_names(members[0], member)
-    return {
-        name: sum((w / total) * member[name].double() for member, w in zip(members, weights, strict=True)).to(first.dtype)
-        for name, first in members[0].items()
-    }
+    averaged = {}
+    for name, first in members[0].items():
+        accumulated = torch.zeros_like(first, dtype=torch.float64)
+        for member, weight in zip(members, weights, strict=True):
+            accumulated += (weight / total) * member[name].double()
+        averaged[name] = accumulated.to(first.dtype)
+    return averaged
 
 
 def count_bytes(tensors: Tensors) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fedcmr.strategy.strategy import Branch, Strategy
 
 FIDELITY = "adapted"
-EXCEPTIONS = {"exactness": "declared for means over clients, and here there is one; the factors are averaged apart"}
+EXCEPTIONS: dict[str, str] = {}
 HEAD = "shared"
 
 

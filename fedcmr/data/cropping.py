@@ -4,7 +4,13 @@ The heart moves between ED and ES and little else does. The squared, smoothed di
 towards the middle slices and the middle of the image, is a cloud over the heart; its densest place is taken and
 shifted to the mean of the cloud around it (mean shift) until it stays. No mask is opened and nothing is learned. The
 constants are our choice, made on 60 of ACDC's 100 training patients (the first by SHA-256 of their names);
-`experiments/crop_distance.py` prints how far the centre lies from the masks'.
+`experiments/crop_distance.py` prints how far the centre lies from that of the left ventricle's masks at ED:
+
+    rule             median   90th percentile   greatest   whole heart inside
+    found            7.5 mm           14.9 mm    34.3 mm     99 of 100 patients
+    image's centre  13.0 mm           38.1 mm    79.0 mm     84 of 100 patients
+
+On the 40 patients that the constants have not seen: 7.9, 13.7 and 30.0 mm, 39 of 40.
 """
 
 from collections.abc import Sequence
@@ -28,36 +34,37 @@ def find_heart(ed: Tensor, es: Tensor) -> tuple[float, float]:
     X, Y, Z = ed.shape
     height = (torch.arange(Z, device=ed.device) + 0.5) / Z
     weight_Z = torch.exp(-(((height - 0.5) / SLICES_AROUND_MIDDLE) ** 2) / 2)
-    moved = _smooth((ed - es).abs(), SMOOTH_MM) ** 2 @ weight_Z
-    cloud = moved * _bell((X, Y), ((X - 1) / 2, (Y - 1) / 2), PRIOR_MM)
+    moved = smooth((ed - es).abs(), SMOOTH_MM) ** 2 @ weight_Z
+    cloud = moved * bell((X, Y), ((X - 1) / 2, (Y - 1) / 2), PRIOR_MM)
     if not cloud.sum() > 0:
         return (X - 1) / 2, (Y - 1) / 2
-    densest = int(_smooth(cloud[..., None], REACH_MM / 2).argmax())
+    densest = int(smooth(cloud[..., None], REACH_MM / 2).argmax())
     centre = (float(densest // Y), float(densest % Y))
     for _ in range(SHIFTS):
-        near = cloud * _bell((X, Y), centre, REACH_MM)
+        near = cloud * bell((X, Y), centre, REACH_MM)
         centre = _mean_place(near)
     return centre
 
 
-def mask_centre(cavity: Tensor) -> tuple[float, float]:
+def mask_centre(cavity: Tensor, name: str) -> tuple[float, float]:
     """The middle of the bounding box of a mask along X and Y, in pixels, as in the backbone's training.
 
     Args:
         cavity: (X, Y, Z) bool, the left ventricle at ED.
+        name: of the case, for the message.
     Raises: ValueError where the mask is empty.
     """
     places = cavity.nonzero()
     if not len(places):
         raise ValueError(
-            "The mask has no left ventricle at ED; expected one. Use data.crop=image, which needs no mask."
+            f"Case {name}: the mask has no left ventricle at ED; expected one. Use data.crop=image, which needs no mask."
         )
     low, high = places.amin(0), places.amax(0)
     return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
 
 
 def window(centre: float, size: int, wanted: int) -> slice:
-    """The pixels along one axis: `wanted` of them around `centre`, shifted to stay inside; all where there are no more."""
+    """The pixels along one axis: `wanted` around `centre`, shifted to stay inside; all where there are no more."""
     if size <= wanted:
         return slice(0, size)
     start = -int(-(centre - wanted / 2) // 1)  # rounded up
@@ -78,8 +85,8 @@ def blank_cylinder(volume: Tensor, centre: Sequence[float], radius_mm: float) ->
     return volume * outside[None, :, :, None].to(volume.dtype)
 
 
-def _smooth(image_XYZ: Tensor, sigma: float) -> Tensor:
-    """Gaussian smoothing of each slice, zero outside, by one product with a banded matrix per axis."""
+def smooth(image_XYZ: Tensor, sigma: float) -> Tensor:
+    """Gaussian smoothing of each slice of (X, Y, Z), zero outside; sigma > 0 in pixels. One matrix product per axis."""
     along_X, along_Y = (_gaussian_matrix(size, sigma).to(image_XYZ) for size in image_XYZ.shape[:2])
     return torch.einsum("ax,by,xyz->abz", along_X, along_Y, image_XYZ)
 
@@ -89,12 +96,13 @@ def _gaussian_matrix(size: int, sigma: float) -> Tensor:
     return torch.exp(-(step.float() ** 2) / (2 * sigma**2)) / (sigma * (2 * torch.pi) ** 0.5)
 
 
-def _bell(shape: tuple[int, int], centre: tuple[float, float], sigma: float) -> Tensor:
-    along = [
+def bell(shape: Sequence[int], centre: Sequence[float], sigma: float) -> Tensor:
+    """exp(-d² / 2 sigma²), d the distance from `centre` in pixels: (X, Y), 1 at the centre."""
+    along_X, along_Y = (
         torch.exp(-((torch.arange(size) - middle) ** 2) / (2 * sigma**2))
         for size, middle in zip(shape, centre, strict=True)
-    ]
-    return along[0][:, None] * along[1][None, :]
+    )
+    return along_X[:, None] * along_Y[None, :]
 
 
 def _mean_place(cloud: Tensor) -> tuple[float, float]:

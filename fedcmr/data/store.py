@@ -48,7 +48,7 @@ class Store:
             return str(known[CHECKSUM])
         with path.open("rb") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
-        _write(note, json.dumps(seen | {CHECKSUM: content}, sort_keys=True).encode())
+        write_whole(note, json.dumps(seen | {CHECKSUM: content}, sort_keys=True).encode())
         return content
 
     def load(self, key: str) -> tuple[Tensor, dict[str, str]] | None:
@@ -63,7 +63,7 @@ class Store:
     def save(self, key: str, volume: Tensor, facts: Mapping[str, str]) -> None:
         """Keeps a volume with its facts (words by word) under its key."""
         entry = save({TENSOR: volume.contiguous()}, dict(facts) | {CHECKSUM: checksum(volume)})
-        _write(self._place(key), entry)
+        write_whole(self._place(key), entry)
 
     def _place(self, key: str) -> Path:
         return self.folder / "volumes" / f"{key}.safetensors"
@@ -89,7 +89,8 @@ def _read_note(note: Path) -> dict[str, object]:
     return known if isinstance(known, dict) else {}
 
 
-def _write(place: Path, content: bytes) -> None:
+def write_whole(place: Path, content: bytes) -> None:
+    """Writes a file in one step, with the folders above it: it is there whole, or as it was before."""
     place.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=place.parent, prefix=".", suffix=".part")
     try:

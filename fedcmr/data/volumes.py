@@ -47,6 +47,15 @@ class Volumes:
         """How the study was acquired. Raises: ValueError as `volumes[case]`."""
         return Geometry(**json.loads(self._entry(case)[1]["geometry"]))
 
+    @property
+    def folder(self) -> Path:
+        """Where prepared volumes are kept."""
+        return self._store.folder
+
+    def under(self, preprocessing: Preprocessing) -> "Volumes":
+        """The volumes of the same folder under another preprocessing."""
+        return Volumes(preprocessing, self.folder)
+
     def prepare(
         self, cases: Sequence[Case], workers: int = 1, progress: Callable[[int, int], None] | None = None
     ) -> None:
@@ -108,10 +117,12 @@ def augment(volume: Tensor, case_id: str, view: int, seed: int, knobs: Augmentat
 
 
 def apply(volume: Tensor, drawn: Drawn) -> Tensor:
-    """A volume, (C, X, Y, Z) in [0, 1], with one view's contrast, noise and movement, in this order; clipped to [0, 1]."""
+    """A volume, (C, X, Y, Z) in [0, 1], with one view's contrast, noise and movement, in this order, kept in [0, 1]."""
     from monai.transforms import AdjustContrast, Affine  # seconds to import, and without augmentation never needed
 
-    X, Y, Z = (int(places.max()) + 1 if len(places) else 0 for places in volume.nonzero().T[1:].split(1))
+    if not bool(volume.any()):
+        return volume
+    X, Y, Z = (int(last) + 1 for last in volume.nonzero().amax(0)[1:])
     image = volume[:, :X, :Y, :Z]  # what was filled up with zeros stays zero
     if drawn.gamma != 1.0:
         image = torch.as_tensor(AdjustContrast(gamma=drawn.gamma)(image))

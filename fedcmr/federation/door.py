@@ -5,13 +5,14 @@ In: the bytes are read back and compared with what the server expects; an update
 """
 
 import json
+import math
 from collections.abc import Mapping
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from fedcmr.messages import Update
+from fedcmr.messages import Scores, Update
 from fedcmr.strategy.roles import Role
 from fedcmr.tensors import TensorName, Tensors
 
@@ -59,9 +60,7 @@ def let_in(payload: bytes, client: str, round: int, expected: Tensors) -> Update
     """
     tensors, said = _unpack_or_refuse(payload)
     if said.get("client") != client or said.get("round") != round:
-        raise RefusedError(
-            f"signed {said.get('client')}, round {said.get('round')}; expected {client}, round {round}"
-        )
+        raise RefusedError(f"signed {said.get('client')}, round {said.get('round')}; expected {client}, round {round}")
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or surplus:
         raise RefusedError(f"missing {missing[:3]}, unexpected {surplus[:3]} of {len(expected)} shared tensors")
@@ -73,10 +72,7 @@ def let_in(payload: bytes, client: str, round: int, expected: Tensors) -> Update
             )
         if not torch.isfinite(tensor).all():
             raise RefusedError(f"'{name}' holds values that are not finite")
-    cases = said.get("cases")
-    if not isinstance(cases, int) or cases < 1:
-        raise RefusedError(f"trained on {cases} cases, expected at least 1")
-    return Update(client, round, tensors, cases, said.get("scores", {}), said.get("private_hash", ""))
+    return Update(client, round, tensors, *_reported_or_refuse(said))
 
 
 def pack(tensors: Tensors, said: Mapping[str, object]) -> bytes:
@@ -90,6 +86,8 @@ def unpack(payload: bytes) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
     length = int.from_bytes(payload[:8], "little")
     header = json.loads(payload[8 : 8 + length])
     said = json.loads(header["__metadata__"]["said"])
+    if not isinstance(said, dict):
+        raise ValueError(f"the metadata say {type(said).__name__}, expected named values")
     return load(payload), said
 
 
@@ -98,3 +96,19 @@ def _unpack_or_refuse(payload: bytes) -> tuple[dict[str, torch.Tensor], dict]:
         return unpack(payload)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise RefusedError(f"{len(payload)} bytes that are no update ({type(error).__name__})") from error
+
+
+def _reported_or_refuse(said: Mapping[str, object]) -> tuple[int, Scores, str]:
+    """Cases, scores and hash, as plain as they have to be."""
+    cases, scores, private_hash = said.get("cases"), said.get("scores"), said.get("private_hash")
+    if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
+        raise RefusedError(f"trained on {cases} cases, expected at least 1")
+    if not isinstance(scores, dict) or not all(_is_score(value) for value in scores.values()):
+        raise RefusedError(f"scores {scores}, expected finite numbers or null by name")
+    if not isinstance(private_hash, str):
+        raise RefusedError(f"private_hash {private_hash}, expected text")
+    return cases, scores, private_hash
+
+
+def _is_score(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and math.isfinite(value))

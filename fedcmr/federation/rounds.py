@@ -15,9 +15,15 @@ from fedcmr.strategy.strategy import Strategy
 class TooFewClientsError(RuntimeError):
     """Fewer clients than the quorum were let in; the federation cannot go on."""
 
+    exit_code = 3
+
 
 class Engine(Protocol):
-    """Where visits happen. Moves tensors; never looks at an algorithm's arithmetic."""
+    """Where visits happen. Moves tensors; never looks at an algorithm's arithmetic. A context manager."""
+
+    def __enter__(self) -> "Engine": ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     def initial(self) -> Server:
         """What is sent before the first round."""

@@ -18,9 +18,12 @@ VIEWS = ("personal", "global")
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores (client -> view -> metric) and the predictions that they come from."""
+    """Scores of each client (client -> view -> metric) and of all patients as one (view -> metric), and the predictions
+    that they come from.
+    """
 
     scores: dict[str, dict[str, Scores]]
+    overall: dict[str, Scores]
     predictions: tuple[Prediction, ...]
 
 
@@ -39,12 +42,15 @@ def score(task: Task, predictions: Sequence[Prediction], strategy: Strategy, nam
         complete += [replace(prediction, view="global") for prediction in predictions]
     complete.sort(key=lambda prediction: (prediction.client, prediction.patient, prediction.view))
     clients = sorted({prediction.client for prediction in complete})
-    scores = {client: {view: _of(task, complete, client, view) for view in VIEWS} for client in clients}
-    return Scored(scores, tuple(complete))
+    scores = {client: _by_view(task, [one for one in complete if one.client == client]) for client in clients}
+    return Scored(scores, _by_view(task, complete), tuple(complete))
 
 
-def _of(task: Task, predictions: Sequence[Prediction], client: str, view: str) -> Scores:
-    rows = [prediction for prediction in predictions if prediction.client == client and prediction.view == view]
+def _by_view(task: Task, predictions: Sequence[Prediction]) -> dict[str, Scores]:
+    return {view: _of(task, [one for one in predictions if one.view == view]) for view in VIEWS}
+
+
+def _of(task: Task, rows: Sequence[Prediction]) -> Scores:
     return task.scores([row.label for row in rows], [row.probabilities for row in rows], 0.5)
 
 

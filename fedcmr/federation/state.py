@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from fedcmr.federation.rounds import Engine
 from fedcmr.messages import Server
+from fedcmr.tensors import Tensors
 
 MEMORY = "memory."
 
@@ -56,6 +57,11 @@ class State:
         engine.load(folder)
         memory = {name.removeprefix(MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(MEMORY)}
         return Server(number, tensors, memory)
+
+    def kept(self, number: int) -> dict[str, Tensors]:
+        """client -> what it kept after round `number`."""
+        files = sorted(self._of(number).glob("*.safetensors"))
+        return {file.stem: load_file(file) for file in files if file.stem != "server"}
 
     def rounds(self) -> list[int]:
         """Numbers of the saved rounds, ascending."""

@@ -5,7 +5,7 @@ functions, answers with knobs frozen dataclasses with `__call__`, so that a Stra
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 
 from torch import Tensor
 
@@ -105,4 +105,13 @@ class Strategy:
 
 
 def _spoken(answer: object) -> str:
-    return answer.__name__ if hasattr(answer, "__name__") else repr(answer)
+    if hasattr(answer, "__name__"):
+        return str(answer.__name__)
+    if isinstance(answer, tuple):
+        return f"({', '.join(_spoken(member) for member in answer)})"
+    if is_dataclass(answer):
+        knobs = [f"{knob.name}={_spoken(getattr(answer, knob.name))}" for knob in fields(answer)]
+        return f"{type(answer).__name__}({', '.join(knobs)})"
+    if isinstance(answer, frozenset):
+        return f"{{{', '.join(sorted(_spoken(member) for member in answer))}}}"
+    return repr(answer)

@@ -1,1 +1,3 @@
-"""Simulated hearts, from the person to the file: anatomy -> heart, thorax -> scanner -> render -> cohort -> writing."""
+"""Simulated hearts, from the person to the file: anatomy -> heart, thorax -> scanner -> render -> cohort ->
+writing.
+"""

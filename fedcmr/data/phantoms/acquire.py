@@ -2,8 +2,8 @@
 
     image = | F⁻¹[ mask · window · (ghost · F[coil · band · signal] + noise) ] |
 
-Noise is complex Gaussian in the measured part of k-space, so the magnitude is Rician and, where k-space was zero-filled, correlated
-between pixels as in scanners' images.
+Noise is complex Gaussian in the measured part of k-space, so the magnitude is Rician and, where k-space was
+zero-filled, correlated between pixels as in scanners' images.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft2, ifft2
+from scipy.ndimage import zoom
 
 from fedcmr.data.phantoms.scanner import Acquisition
 from fedcmr.data.phantoms.tissues import banding
 
 Field = NDArray[np.float32]
+COIL_MM = 66.0  # reach of one coil element into the body
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Receiver:
     noise: float
 
 
-def draw_receiver(rng: np.random.Generator, scan: Acquisition, points: tuple[Field, Field, Field], heart: Field) -> Receiver:
+def draw_receiver(
+    rng: np.random.Generator, scan: Acquisition, points: tuple[Field, Field, Field], heart: Field
+) -> Receiver:
     """Coils, field map, and the way k-space is measured.
 
     Args:
@@ -46,7 +50,7 @@ def draw_receiver(rng: np.random.Generator, scan: Acquisition, points: tuple[Fie
     gain = _coils(points, heart, profile.shading) * _bands(rng, scan, points, heart)
     full = (scan.shape[2], scan.shape[0], scan.shape[1])
     rows, columns = _measured(scan.shape[0], profile.acquired), _measured(scan.shape[1], profile.acquired)
-    window = np.outer(_window(rows, scan.shape[0], profile), _window(columns, scan.shape[1], profile))
+    window = np.outer(_window(rows, scan.shape[0], profile.filter), _window(columns, scan.shape[1], profile.filter))
     every, turn = int(rng.integers(2, 5)), rng.uniform(0, 2 * np.pi)
     # breathing and beating modulate the lines of k-space; a period of n lines makes ghosts at 1/n of the field of view
     ghost = 1 + 2 * profile.ghosting * np.cos(2 * np.pi * columns / every + turn)
@@ -83,23 +87,32 @@ def receive(rng: np.random.Generator, receiver: Receiver, signal: Field) -> Fiel
 
 def _coils(points: tuple[Field, Field, Field], heart: Field, shading: float) -> Field:
     x, y, z = points
-    total = np.float32(0.06)
+    total = np.full(np.broadcast(x, y, z).shape, 0.06, np.float32)
     for left in (-70.0, 0.0, 75.0):
         for back, weight in ((-118.0, 1.0), (138.0, 0.55)):
             for head in (-55.0, 45.0):
                 away = (x - left) ** 2 + (y - back) ** 2 + (z - head) ** 2
-                total = total + weight * np.exp(-away / np.float32(2 * 78.0**2))
-    at_heart = float(np.median(total[((x - heart[0]) ** 2 + (y - heart[1]) ** 2) < 60**2])) if total.size else 1.0
+                total += weight * np.exp(-away / np.float32(2 * COIL_MM**2))
+    at_heart = float(np.median(total[((x - heart[0]) ** 2 + (y - heart[1]) ** 2) < 60**2]))
     return np.asarray((total / np.float32(at_heart)) ** np.float32(shading), dtype=np.float32)
 
 
 def _bands(rng: np.random.Generator, scan: Acquisition, points: tuple[Field, Field, Field], heart: Field) -> Field:
     x, y, z = ((axis - np.float32(centre)) / np.float32(100) for axis, centre in zip(points, heart, strict=True))
     slopes = rng.standard_normal(6) * (0.9, 0.9, 0.7, 0.6, 0.6, 0.6)
-    smooth = slopes[0] * x + slopes[1] * y + slopes[2] * z + slopes[3] * x * y + slopes[4] * (x**2 - y**2) + slopes[5] * (z**2 - 0.5 * x**2)
+    smooth = (
+        slopes[0] * x
+        + slopes[1] * y
+        + slopes[2] * z
+        + slopes[3] * x * y
+        + slopes[4] * (x**2 - y**2)
+        + slopes[5] * (z**2 - 0.5 * x**2)
+    )
     # lung beside heart above liver: the field bends at the inferolateral wall
     local = 1.4 * np.exp(-(((x - 0.35) / 0.35) ** 2) - ((y - 0.30) / 0.4) ** 2 - ((z + 0.15) / 0.4) ** 2)
-    hertz = scan.profile.inhomogeneity_hz * (2.0 if scan.field_t > 2 else 1.0) * (smooth + rng.choice((-1.0, 1.0)) * local)
+    hertz = (
+        scan.profile.inhomogeneity_hz * (2.0 if scan.field_t > 2 else 1.0) * (smooth + rng.choice((-1.0, 1.0)) * local)
+    )
     return banding(hertz.astype(np.float32), scan.field_t, scan.profile.tr_ms, scan.profile.flip_deg)
 
 
@@ -108,15 +121,12 @@ def _measured(size: int, share: float) -> NDArray[np.int64]:
     return np.concatenate([np.arange(reach), np.arange(size - reach, size)])
 
 
-def _window(lines: NDArray[np.int64], size: int, profile: object) -> NDArray[np.float64]:
+def _window(lines: NDArray[np.int64], size: int, strength: float) -> NDArray[np.float64]:
     signed = np.where(lines < size / 2, lines, lines - size)
     far = np.abs(signed) / np.abs(signed).max()
-    strength = float(getattr(profile, "filter"))
-    return 1 - strength * 0.5 * (1 - np.cos(np.pi * far)) * 0.9
+    return 1 - 0.45 * strength * (1 - np.cos(np.pi * far))
 
 
 def _enlarge(coarse: Field, full: tuple[int, int, int]) -> Field:
-    from scipy.ndimage import zoom
-
     factors = (1, full[1] / coarse.shape[1], full[2] / coarse.shape[2])
     return np.asarray(zoom(coarse, factors, order=1, mode="nearest", grid_mode=True), dtype=np.float32)

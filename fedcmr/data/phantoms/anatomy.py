@@ -1,17 +1,21 @@
-"""Who is imaged: a person, a diagnosis of some severity, and the volumes, masses and ejection fractions that go with it.
+"""Who is imaged: a person, a diagnosis of some severity, and the volumes, masses and ejection fractions that go with
+it.
 
 Normal values, mean ± SD (men / women), with papillary muscles counted as cavity, which is how the masks are drawn:
     LV end-diastolic volume 85±15 / 74±12 ml/m², LVEF 58±5 / 61±5 %, LV mass 53±9 / 42±7 g/m²,
     RV end-diastolic volume 93±17 / 77±13 ml/m², RVEF 54±6 / 58±6 %
-    Petersen et al., J Cardiovasc Magn Reson 19:18, 2017 (804 healthy adults), one of the cohorts of the reference ranges of
-    Kawel-Boehm et al., J Cardiovasc Magn Reson 22:87, 2020.
-Disease moves these values away from the person's own normal, in proportion to a severity in [0, 1]; at 0 the heart is normal:
-    DCM   LVEF < 40 %, LV > 100 ml/m², wall < 12 mm at the strong end   Bernard et al., IEEE TMI 37:2514, 2018 (ACDC's criteria)
+    Petersen et al., J Cardiovasc Magn Reson 19:18, 2017 (804 healthy adults), one of the cohorts of the reference
+    ranges of Kawel-Boehm et al., J Cardiovasc Magn Reson 22:87, 2020.
+Disease moves these values away from the person's own normal, in proportion to a severity in [0, 1]; at 0 the heart
+is normal:
+    DCM   LVEF < 40 %, LV > 100 ml/m², wall < 12 mm at the strong end   Bernard et al., IEEE TMI 37:2514, 2018
+        (ACDC's criteria)
     HCM   wall >= 15 mm, LVEF > 55 %, septal, concentric or apical       Elliott et al., Eur Heart J 35:2733, 2014
-    MINF  akinetic thinned territory of one coronary artery, LVEF < 40 % Cerqueira et al., Circulation 105:539, 2002 (territories)
+    MINF  akinetic thinned territory of one coronary artery, LVEF < 40 % Cerqueira et al., Circulation 105:539, 2002
+        (territories)
     ARV   RV > 110 (men) / 100 (women) ml/m², RVEF < 40 %                Marcus et al., Circulation 121:1533, 2010
-Body surface area after Mosteller, N Engl J Med 317:1098, 1987. Correlations, athletes (a fifth of the normal, with large hearts) and
-the size of each step are our choice. Nothing was fitted to patients' images or masks.
+Body surface area after Mosteller, N Engl J Med 317:1098, 1987. Correlations, athletes (a fifth of the normal, with
+large hearts) and the size of each step are our choice. Nothing was fitted to patients' images or masks.
 """
 
 from collections.abc import Mapping
@@ -80,12 +84,12 @@ FULL_SEVERITY: Mapping[str, tuple[float, float, float, float, float]] = {
     "NOR": (0, 0, 0, 0, 0),
     "DCM": (75, -40, 28, 12, -20),
     "HCM": (-10, 7, 50, -8, 3),
-    "MINF": (26, -30, 8, -2, -3),
+    "MINF": (26, -34, 8, -2, -3),
     "ARV": (-10, -4, -2, 55, -27),
 }
 # severity of the diseased: Beta(a, b) stretched to [least, 1]; set with experiments/phantom_difficulty.py
-SEVERITY_SHAPE = (1.3, 1.5)
-SEVERITY_LEAST = 0.06
+SEVERITY_SHAPE = (1.4, 1.3)
+SEVERITY_LEAST = 0.10
 
 
 def draw_person(rng: np.random.Generator, group: str) -> Person:

@@ -1,6 +1,7 @@
 """A beating heart in closed form: every wall is a radius over angle and height, every volume an integral of it.
 
-Heart frame: z in mm along the long axis, 0 at the mitral ring in end-diastole, growing to the apex, which rests. Angle θ around the LV
+Heart frame: z in mm along the long axis, 0 at the mitral ring in end-diastole, growing to the apex, which rests.
+Angle θ around the LV
 axis: 0 mid-septum, +π/2 anterior, π lateral, -π/2 inferior. Phase f in [0, 1]: 0 end-diastole, 1 end-systole.
 
     height        ζ = (z - d f) / L(f),  L(f) = L - d f: the base comes down by d, the apex stays
@@ -8,7 +9,8 @@ axis: 0 mid-septum, +π/2 anterior, π lateral, -π/2 inferior. Phase f in [0, 1
     epicardium    Ro² = Ri² + W(θ, ζ) · L / L(f), W = (Ri + w)² - Ri² at end-diastole
     right side    Rr = Ro + H(f) q(θ, ζr) between the two insertion points
 
-The third line is conservation of muscle in every sector: walls thicken because the cavity shrinks and the ventricle shortens.
+The third line is conservation of muscle in every sector: walls thicken because the cavity shrinks and the ventricle
+shortens.
 """
 
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ TERRITORY = {"LAD": (0.75, 0.85, 0.72, 0.33), "RCA": (-1.35, 0.7, 0.32, 0.36), "
 
 @dataclass(frozen=True)
 class Contours:
-    """Radii at S heights, (S, ANGLES) in mm from the LV axis; -1000 where a structure is absent. Heights ζ and ζr (S,)."""
+    """Radii at S heights, (S, ANGLES) in mm from the LV axis; -1000 where a structure is absent. Heights ζ and ζr
+    (S,).
+    """
 
     endo: Table
     epi: Table
@@ -45,12 +49,13 @@ class Heart:
 
     Args:
         length_mm: L; descent_mm, right_descent_mm: how far mitral and tricuspid ring come down.
-        radius_mm: scale of the cavity; wall_mm: scale of the wall; contraction: c; right_mm: H at end-diastole and end-systole.
+        radius_mm: scale of the cavity; wall_mm: scale of the wall; contraction: c; right_mm: H at end-diastole and
+            end-systole.
         flattening: of the septum, 0 to 0.35; ripples: (amplitude, phase) of 2nd and 3rd harmonic of the cavity.
         insertions: inferior and anterior insertion angle of the right ventricle.
         wall_waist: thinner apex; texture: trabeculae, (24, ANGLES), 0 to about 1.
         papillary: two angles; lean: tilt (2,) in mm per mm and bend (2,) in mm per mm² of the LV axis.
-        fat_mm: epicardial fat; atria: scale of both.
+        triangle: how straight the right free wall is, 0 to 1. fat_mm: epicardial fat; atria: scale of both.
     """
 
     targets: Targets
@@ -64,6 +69,7 @@ class Heart:
     texture: Table
     papillary: tuple[float, float]
     lean: tuple[float, float, float, float]
+    triangle: float
     fat_mm: float
     atria: float
     radius_mm: float = 1.0
@@ -77,9 +83,10 @@ class Heart:
         up = np.clip((0.22 - zeta) / 0.22, 0, 1)
         along = np.sqrt(np.clip(1 - down**2.3, 0, 1)) * (1 - 0.10 * up**2)
         (second, phase2), (third, phase3) = self.ripples
-        around = 1 + second * np.cos(2 * THETA + phase2) + third * np.cos(3 * THETA + phase3)
+        twist = 0.8 * zeta[:, None]
+        around = 1 + second * np.cos(2 * THETA + phase2 + twist) + third * np.cos(3 * THETA + phase3 - twist)
         around = around * (1 - self.flattening * np.exp(-((THETA / 0.8) ** 2)))
-        return self.radius_mm * along[:, None] * around[None, :]
+        return self.radius_mm * along[:, None] * around
 
     def disease(self, zeta: Table) -> Table:
         """Where an infarct or an asymmetric hypertrophy lies, 0 to 1, (S, ANGLES)."""
@@ -89,7 +96,11 @@ class Heart:
             apex = np.where(zeta > height, 1.0 + 1.5 * np.clip(zeta - height, 0, 1), 1.0) if pattern == "LAD" else 1.0
             away = (THETA[None, :] - angle + np.pi) % (2 * np.pi) - np.pi
             across = np.exp(-((away / (spread * np.reshape(apex, (-1, 1)))) ** 4))
-            along = np.exp(-(((zeta - height) / reach) ** 4)) if pattern != "LAD" else 1 / (1 + np.exp(-(zeta - 0.38) / 0.05))
+            along = (
+                np.exp(-(((zeta - height) / reach) ** 4))
+                if pattern != "LAD"
+                else 1 / (1 + np.exp(-(zeta - 0.38) / 0.05))
+            )
             return across * along[:, None]
         if pattern == "septal":
             return np.exp(-(((THETA[None, :] - 0.35) / 1.0) ** 2)) * np.exp(-(((zeta - 0.3) / 0.45) ** 2))[:, None]
@@ -135,14 +146,19 @@ class Heart:
         )
 
     def crescent(self, zeta: Table) -> Table:
-        """q(θ, ζr): outline of the right ventricle over the septum, 0 to about 1, (S, ANGLES); towards the outflow at the base."""
+        """q(θ, ζr): outline of the right ventricle over the septum, 0 to about 1, (S, ANGLES); towards the outflow
+        at the base.
+        """
         low, high = self.insertions
         across = np.clip((THETA - low) / (high - low), 0, 1)
-        inside = np.clip(zeta, 0, 1)
+        inside = np.clip(zeta, 0, 1)[:, None]
         along = (1 - inside**2.2) ** 0.85
-        lean = (0.30 - 0.75 * inside)[:, None]  # base: towards the outflow tract; apex: towards the diaphragm
-        outline = np.clip(np.sin(np.pi * across), 0, 1) ** 0.55 * (1 + lean * (across - 0.5))
-        return np.where((across > 0) & (across < 1), outline, 0.0) * along[:, None]
+        # base: the corner points to the outflow tract; towards the apex it moves to the acute margin, above the diaphragm
+        corner = 0.56 - 0.26 * inside
+        straight = np.minimum(across / corner, (1 - across) / (1 - corner))
+        round_part = np.clip(np.sin(np.pi * across), 0, 1) ** 0.55
+        outline = (1 - self.triangle) * round_part + self.triangle * np.clip(straight, 0, 1) ** 0.75
+        return np.where((across > 0) & (across < 1), outline, 0.0) * along
 
     def volumes_ml(self, phase: float) -> tuple[float, float, float]:
         """Left cavity, left muscle, right cavity in ml, by the midpoint rule over height and angle."""

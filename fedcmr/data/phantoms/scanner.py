@@ -1,10 +1,11 @@
 """Four scanner vendors, and how one of their scanners takes one patient.
 
 Each number of an acquisition is drawn around its vendor's mean; the vendors' means lie around one common mean, and
-`acquisition_shift` says how far: common + shift · (vendor - common). 0 makes the vendors equal, 1 makes them differ as below. The spread
-inside a vendor stays as it is, and nothing here depends on who is imaged. Directions of the differences follow what the M&Ms images and
-the vendors' sequences show (in-plane pixel 1.2 to 1.5 mm, 8 to 10 mm slices, 1.5 T and 3 T, surface-coil shading more or less corrected,
-stored maxima of a few hundred to a few thousand); the size of each is our choice.
+`acquisition_shift` says how far: common + shift · (vendor - common). 0 makes the vendors equal, 1 makes them differ
+as below. The spread inside a vendor stays as it is, and nothing here depends on who is imaged. Directions of the
+differences follow what the M&Ms images and the vendors' sequences show (in-plane pixel 1.2 to 1.5 mm, 8 to 10 mm
+slices, 1.5 T and 3 T, surface-coil shading more or less corrected, stored maxima of a few hundred to a few
+thousand); the size of each is our choice.
 """
 
 from collections.abc import Mapping
@@ -55,16 +56,17 @@ class Profile:
 
 
 PROFILES: Mapping[str, Profile] = {
-    "A": Profile(0.10, 2.9, 62, 1.38, 330, 0.80, 9.6, 1.6, 0.72, 0.030, 0.55, 20, 0.012, 0.55, -14, 900, 1.00),
-    "B": Profile(0.30, 3.0, 55, 1.26, 330, 0.84, 9.9, 0.4, 0.66, 0.036, 0.32, 26, 0.018, 0.75, -4, 420, 1.05),
-    "C": Profile(0.75, 3.6, 48, 1.46, 355, 0.90, 9.4, 1.0, 0.86, 0.058, 0.95, 34, 0.028, 0.30, -38, 2400, 0.97),
-    "D": Profile(0.15, 3.9, 66, 1.42, 340, 0.86, 8.8, 0.8, 0.60, 0.052, 0.45, 28, 0.034, 0.90, 12, 5200, 1.08),
+    "A": Profile(0.10, 2.9, 62, 1.58, 282, 0.78, 9.9, 1.6, 0.76, 0.012, 0.55, 20, 0.008, 0.55, -14, 190, 1.00),
+    "B": Profile(0.30, 3.0, 55, 1.48, 275, 0.80, 10.0, 0.4, 0.70, 0.016, 0.32, 26, 0.012, 0.75, -4, 140, 1.05),
+    "C": Profile(0.75, 3.6, 48, 1.70, 298, 0.84, 9.9, 1.0, 0.90, 0.025, 0.80, 34, 0.020, 0.30, -38, 320, 0.97),
+    "D": Profile(0.15, 3.9, 66, 1.64, 288, 0.82, 9.6, 0.8, 0.64, 0.021, 0.45, 28, 0.024, 0.90, 12, 230, 1.08),
 }
 # SD between the patients of one vendor, and between two draws of the same vendor (as a share of it)
-SPREAD = Profile(0.0, 0.15, 4, 0.06, 14, 0.035, 0.35, 0.2, 0.05, 0.007, 0.10, 5, 0.005, 0.10, 9, 0.22, 0.015)
+SPREAD = Profile(0.0, 0.15, 4, 0.06, 12, 0.035, 0.35, 0.2, 0.05, 0.004, 0.10, 5, 0.005, 0.10, 9, 0.22, 0.015)
 VENDOR_DRAW = 0.4
-LIMITS = Profile(0, 2.5, 35, 1.1, 290, 0.70, 8.0, 0.0, 0.50, 0.012, 0.1, 8, 0.0, 0.0, -80, 150, 0.90), Profile(
-    1, 4.4, 80, 1.7, 390, 1.0, 10.5, 2.5, 0.95, 0.09, 1.3, 55, 0.06, 1.0, 80, 12000, 1.15
+LIMITS = (
+    Profile(0, 2.5, 35, 1.1, 250, 0.70, 8.0, 0.0, 0.50, 0.006, 0.1, 8, 0.0, 0.0, -80, 70, 0.90),
+    Profile(1, 4.4, 80, 1.9, 390, 1.0, 10.5, 2.5, 0.95, 0.07, 1.3, 55, 0.06, 1.0, 80, 12000, 1.15),
 )
 
 
@@ -73,7 +75,8 @@ class Acquisition:
     """One patient's scan: the drawn `profile` and what follows from it.
 
     Args:
-        field_t: 1.5 or 3.0. shape: rows and columns and slices stored, (X, Y, Z); x is the frequency, y the phase axis.
+        field_t: 1.5 or 3.0. shape: rows and columns and slices stored, (X, Y, Z); x is the frequency, y the phase
+            axis.
         first_slice_mm: height of the most basal slice over the mitral ring at end-diastole.
         offset_mm: from the image centre to the LV axis, along x and y.
         es_frame: end-systolic frame of a cine of `frames`; heart_rate: beats per minute.
@@ -128,12 +131,16 @@ def limited(profile: Profile) -> Profile:
     """The profile inside what a scanner can do (`LIMITS`)."""
     low, high = LIMITS
     return Profile(
-        **{f.name: float(np.clip(getattr(profile, f.name), getattr(low, f.name), getattr(high, f.name))) for f in fields(Profile)}
+        **{
+            f.name: float(np.clip(getattr(profile, f.name), getattr(low, f.name), getattr(high, f.name)))
+            for f in fields(Profile)
+        }
     )
 
 
 def draw_acquisition(rng: np.random.Generator, vendor: str, mean: Profile, largest: int) -> Acquisition:
-    """One patient's scan around the vendor's mean. Independent of the patient: coverage, field of view and centring too.
+    """One patient's scan around the vendor's mean. Independent of the patient: coverage, field of view and centring
+    too.
 
     Args:
         rng: consumed in a fixed order. mean: from `draw_vendor`. largest: most rows or columns of the stored matrix.
@@ -149,7 +156,7 @@ def draw_acquisition(rng: np.random.Generator, vendor: str, mean: Profile, large
     coverage, top, away, angle, systole, rate, centre = (*rng.standard_normal(3), *rng.random(4))
     rows = even(profile.field_mm / profile.pixel_mm, largest)
     columns = even(profile.field_mm * profile.field_ratio / profile.pixel_mm, largest)
-    slices = round((116 + 5 * coverage) / profile.spacing_mm)
+    slices = round((107 + 4 * coverage) / profile.spacing_mm)
     distance = min(13 * np.exp(0.62 * away), 79.0)
     if at_3t:  # shorter pulses are not allowed to heat: smaller flip angle
         profile = replace(profile, flip_deg=max(profile.flip_deg - 8, 35))
@@ -158,7 +165,7 @@ def draw_acquisition(rng: np.random.Generator, vendor: str, mean: Profile, large
         profile=profile,
         field_t=3.0 if at_3t else 1.5,
         shape=(rows, columns, slices),
-        first_slice_mm=float(-12 + 3.5 * top),
+        first_slice_mm=float(-10 + 3 * top),
         offset_mm=(float(distance * np.cos(2 * np.pi * angle)), float(distance * np.sin(2 * np.pi * angle))),
         es_share=float(0.32 + 0.10 * systole),
         heart_rate=float(round(55 + 30 * rate)),

@@ -1,5 +1,6 @@
 """From wished volumes to a heart that has them: each scale of the geometry follows from one target."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +13,17 @@ from fedcmr.data.phantoms.heart import MUSCLE_G_PER_ML, Heart
 def build_heart(rng: np.random.Generator, targets: Targets) -> Heart:
     """A heart with the targets' volumes, mass and ejection fractions, its remaining shape drawn.
 
-    Scales are found one after the other (cavity, wall, contraction, right ventricle at both phases), each by bisection on the volume
-    that it alone moves. A target that the geometry cannot reach is met as nearly as possible; `Heart.truth` is measured on the result.
+    Scales are found one after the other (cavity, wall, contraction, right ventricle at both phases), each by
+    bisection on the volume that it alone moves. A target that the geometry cannot reach is met as nearly as
+    possible; `Heart.truth` is measured on the result.
 
     Args:
         rng: consumed in a fixed order.
     """
     heart = draw_shape(rng, targets)
-    heart = replace(heart, radius_mm=root(lambda x: replace(heart, radius_mm=x).volumes_ml(0)[0], targets.edv_ml, 8, 60))
+    heart = replace(
+        heart, radius_mm=root(lambda x: replace(heart, radius_mm=x).volumes_ml(0)[0], targets.edv_ml, 8, 60)
+    )
     muscle_ml = targets.mass_g / MUSCLE_G_PER_ML
     heart = replace(heart, wall_mm=root(lambda x: replace(heart, wall_mm=x).volumes_ml(0)[1], muscle_ml, 2, 30))
     esv_ml = targets.edv_ml * (1 - targets.ef)
@@ -33,7 +37,9 @@ def build_heart(rng: np.random.Generator, targets: Targets) -> Heart:
 
 
 def draw_shape(rng: np.random.Generator, targets: Targets) -> Heart:
-    """Everything about a heart that no target fixes. Ring descents follow the ejection fractions (our choice: 15 mm at 60 %)."""
+    """Everything about a heart that no target fixes. Ring descents follow the ejection fractions (our choice: 15 mm
+    at 60 %).
+    """
     spread = rng.standard_normal(16)
     length = 93 * (targets.edv_ml / 150) ** 0.30 * (1 + 0.035 * spread[0])
     if targets.group == "DCM":
@@ -49,19 +55,22 @@ def draw_shape(rng: np.random.Generator, targets: Targets) -> Heart:
         descent_mm=float(np.clip(15 * targets.ef / 0.6 * (1 + 0.1 * spread[2]), 2.5, 19)),
         right_descent_mm=float(np.clip(20 * targets.rv_ef / 0.56 * (1 + 0.1 * spread[3]), 5, 27)),
         flattening=float(flattening),
-        ripples=((0.02 * spread[4], spread[5]), (0.012 * spread[6], spread[7])),
+        ripples=((0.03 * spread[4], 2 * spread[5]), (0.018 * spread[6], 2 * spread[7])),
         insertions=(float(-1.16 - wide + 0.06 * spread[8]), float(1.10 + wide + 0.06 * spread[9])),
         wall_waist=float(np.clip(0.32 + 0.06 * spread[10], 0.15, 0.5)),
         texture=np.clip(texture / texture.std(), 0, 2.2).astype(np.float32) / 2,
         papillary=(float(2.15 + 0.15 * spread[11]), float(-1.95 + 0.15 * spread[12])),
         lean=tuple(float(x) for x in rng.normal(0, (0.07, 0.07, 0.0007, 0.0007))),  # type: ignore[arg-type]
-        fat_mm=float(np.clip(4.5 + 1.8 * spread[13], 1.5, 10)),
+        triangle=float(np.clip(0.62 + 0.16 * spread[15], 0.1, 0.9)),
+        fat_mm=float(np.clip(5.5 + 2 * spread[13], 2, 11)),
         atria=float(np.clip(1 + 0.1 * spread[14], 0.75, 1.35)),
     )
 
 
-def root(measure, wish: float, low: float, high: float) -> float:  # type: ignore[no-untyped-def]
-    """Where an increasing `measure` meets `wish`, by false position with bisection's safety; the nearer end where it does not."""
+def root(measure: Callable[[float], float], wish: float, low: float, high: float) -> float:
+    """Where an increasing `measure` meets `wish`, by false position with bisection's safety; the nearer end where it
+    does not.
+    """
     below, above = measure(low) - wish, measure(high) - wish
     if below >= 0:
         return low

@@ -1,24 +1,24 @@
 """The body around the heart: skin fat, muscle, ribs, lungs, diaphragm, liver, stomach, spleen, spine and vessels.
 
-Written in patient axes (x to the left, y to the back, z to the head; mm, origin on the body's midline at the height of the heart), so an
-oblique slice shows what an oblique slice shows. The parts are simple solids, our drawing; positions vary from person to person.
+Written in patient axes (x to the left, y to the back, z to the head; mm, origin on the body's midline at the height
+of the heart), so an oblique slice shows what an oblique slice shows. The parts are simple solids, our drawing;
+positions vary from person to person.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, zoom
 
 from fedcmr.data.phantoms.anatomy import Person
-
-Field = NDArray[np.float32]
+from fedcmr.data.phantoms.painter import Field, Painter, ellipse, smooth_noise
 
 
 @dataclass(frozen=True)
 class Thorax:
-    """half_width_mm, half_depth_mm: of the trunk; fat_mm, muscle_mm: of the wall; right_dome_mm, left_dome_mm: height of the diaphragm."""
+    """half_width_mm, half_depth_mm: of the trunk; fat_mm, muscle_mm: of the wall; right_dome_mm, left_dome_mm:
+    height of the diaphragm.
+    """
 
     half_width_mm: float
     half_depth_mm: float
@@ -40,54 +40,28 @@ def draw_thorax(rng: np.random.Generator, person: Person) -> Thorax:
         half_depth_mm=float(108 * tall + 2.2 * (bmi - 24) + 4 * spread[1]),
         fat_mm=float(np.clip(9 + 1.6 * (bmi - 22) + (4 if person.sex == "F" else 0) + 2.5 * spread[2], 4, 45)),
         muscle_mm=float(np.clip(15 + 2 * spread[3], 10, 22)),
-        right_dome_mm=float(2 + 9 * spread[4]),
-        left_dome_mm=float(-20 + 7 * spread[5]),
+        right_dome_mm=float(-14 + 9 * spread[4]),
+        left_dome_mm=float(-27 + 7 * spread[5]),
         aorta_mm=float(np.clip(12 + 0.05 * (person.age_years - 50) + spread[6], 9, 17)),
         breast_mm=float(max(0.0, 18 + 8 * spread[7])) if person.sex == "F" else 0.0,
     )
 
 
-class Painter:
-    """Lays tissues over one another: each covers what lies beneath by how much of the voxel it fills.
-
-    Args:
-        shape: of the image. edge_mm: width of an edge, about the acquired pixel.
-    """
-
-    def __init__(self, shape: tuple[int, ...], edge_mm: float) -> None:
-        self.image = np.zeros(shape, np.float32)
-        self.edge_mm = np.float32(edge_mm)
-
-    def fill(self, outside_mm: Field, signal: Field | float, where: Field | float = 1.0) -> None:
-        """Lays a tissue where `outside_mm` < 0: signed distance to its surface; `where` is a further opacity, 0 to 1."""
-        cover = np.clip(np.float32(0.5) - outside_mm / self.edge_mm, 0, 1)
-        if not isinstance(where, float) or where != 1.0:
-            cover = cover * where
-        self.image += cover * (signal - self.image)
-
-
-def ellipse(x: Field, y: Field, centre: tuple[float, float], half: tuple[float, float]) -> Field:
-    """About the signed distance to an ellipse with half-axes `half`, in mm; negative inside."""
-    far = np.sqrt(((x - np.float32(centre[0])) / np.float32(half[0])) ** 2 + ((y - np.float32(centre[1])) / np.float32(half[1])) ** 2)
-    return (far - 1) * np.float32(np.sqrt(half[0] * half[1]))
-
-
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int, int], step: int, blur: float) -> Field:
-    """Smooth random field of unit variance, (Z, X, Y), independent from slice to slice, with grains of about `step` · `blur` voxels."""
-    slices, rows, columns = shape
-    coarse = rng.standard_normal((slices, rows // step + 2, columns // step + 2), dtype=np.float32)
-    coarse = gaussian_filter(coarse, (0.3, blur, blur))
-    fine = zoom(coarse / coarse.std(), (1, step, step), order=1, grid_mode=False, prefilter=False)
-    return np.ascontiguousarray(fine[:, :rows, :columns])
-
-
 def paint_thorax(
-    rng: np.random.Generator, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], edge_mm: float, pixel_mm: float
+    rng: np.random.Generator,
+    body: Thorax,
+    points: tuple[Field, Field, Field],
+    below_base: Field,
+    signals: Mapping[str, float],
+    edge_mm: float,
+    pixel_mm: float,
 ) -> Field:
     """Signed signal of everything but the heart.
 
     Args:
-        points: x, y, z of every voxel, each (Z, X, Y) in mm. signals: tissue -> signal.
+        points: x, y, z of every voxel, each (Z, X, Y) in mm.
+        below_base: distance towards the apex from where the great vessels leave the heart, (Z, 1, 1) in mm.
+        signals: tissue -> signal.
         edge_mm: width of edges. pixel_mm: sets the grain of the textures.
     Returns (Z, X, Y) float32, blood = 1.
     """
@@ -103,9 +77,9 @@ def paint_thorax(
     painter.fill(inside, signals["lung"] * (1 + np.float32(0.35) * fine))
     # lung vessels: the brightest grains, denser towards the root of the lung
     root_mm = np.sqrt((np.abs(x) - 30) ** 2 + (y - 10) ** 2 + (z - 15) ** 2)
-    rare = np.clip((fine - (np.float32(1.15) + root_mm * np.float32(0.008))) * 2, 0, 1)
+    rare = np.clip((fine - (np.float32(0.95) + root_mm * np.float32(0.008))) * 2, 0, 1)
     painter.fill(inside + 6, np.float32(0.75 * signals["blood"]), rare)
-    _paint_middle(painter, body, points, signals, fine)
+    _paint_middle(painter, points, below_base, signals, coarse)
     _paint_belly(painter, body, depth, points, signals, fine, coarse)
     _paint_back(painter, body, points, signals, grain)
     return painter.image
@@ -122,7 +96,13 @@ def _skin_depth(body: Thorax, x: Field, y: Field, z: Field) -> Field:
 
 
 def _paint_wall(
-    painter: Painter, body: Thorax, depth: Field, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field, coarse: Field
+    painter: Painter,
+    body: Thorax,
+    depth: Field,
+    points: tuple[Field, Field, Field],
+    signals: Mapping[str, float],
+    fine: Field,
+    coarse: Field,
 ) -> None:
     x, y, z = points
     painter.fill(-depth, signals["fat"] * (1 + np.float32(0.08) * coarse))
@@ -131,7 +111,9 @@ def _paint_wall(
     sheet = np.abs(depth - body.fat_mm - np.float32(0.45 * body.muscle_mm) + np.float32(2) * coarse) - np.float32(0.8)
     painter.fill(sheet, np.float32(0.8 * signals["fat"]))
     # ribs run forwards and downwards
-    rib = np.cos((z + np.float32(0.55) * np.abs(x) * np.sign(y - 12) * 0.3 - np.float32(0.45) * y) * np.float32(2 * np.pi / 27))
+    rib = np.cos(
+        (z + np.float32(0.55) * np.abs(x) * np.sign(y - 12) * 0.3 - np.float32(0.45) * y) * np.float32(2 * np.pi / 27)
+    )
     band = np.abs(depth - body.fat_mm - np.float32(0.75 * body.muscle_mm)) - np.float32(5)
     painter.fill(np.maximum(band, (np.float32(0.45) - rib) * 6), np.float32(signals["bone"]))
     painter.fill(np.maximum(band + 2, (np.float32(0.60) - rib) * 6), np.float32(0.7 * signals["marrow"]))
@@ -140,23 +122,30 @@ def _paint_wall(
     painter.fill(ellipse(x, y, (0, front), (16, 5)), np.float32(signals["marrow"]))
 
 
-def _paint_middle(painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field) -> None:
+def _paint_middle(
+    painter: Painter, points: tuple[Field, Field, Field], below_base: Field, signals: Mapping[str, float], coarse: Field
+) -> None:
     x, y, z = points
-    centre = np.maximum(ellipse(x, y, (10, -14), (42, 70)), ellipse(x, z, (20, 5), (62, 75)))
-    painter.fill(centre + 3 * fine, signals["fat"] * (np.float32(0.62) + np.float32(0.2) * fine))
-    above = 24 - z
-    for (left, back), half in (((-8, -26), (16, 16)), ((-30, -8), (9, 10)), ((22, -34), (13, 14))):
+    centre = np.maximum(ellipse(x, y, (14, -16), (34, 56)), ellipse(x, z, (20, 10), (55, 72)))
+    painter.fill(centre + 4 * coarse, signals["fat"] * (np.float32(0.72) + np.float32(0.14) * coarse))
+    for (left, back), half in (((-6, -34), (16, 16)), ((-28, -14), (9, 10)), ((20, -42), (13, 14))):
         wall = ellipse(x, y, (left, back), half)
-        painter.fill(np.maximum(wall - 2, above), np.float32(signals["muscle"]))
-        painter.fill(np.maximum(wall, above), np.float32(signals["blood"]))
+        painter.fill(np.maximum(wall - 2, below_base), np.float32(signals["muscle"]))
+        painter.fill(np.maximum(wall, below_base), np.float32(signals["blood"]))
 
 
 def _paint_belly(
-    painter: Painter, body: Thorax, depth: Field, points: tuple[Field, Field, Field], signals: Mapping[str, float], fine: Field, coarse: Field
+    painter: Painter,
+    body: Thorax,
+    depth: Field,
+    points: tuple[Field, Field, Field],
+    signals: Mapping[str, float],
+    fine: Field,
+    coarse: Field,
 ) -> None:
     x, y, z = points
-    right = body.right_dome_mm - ((x + 68) ** 2 + (y - 5) ** 2) / np.float32(190)
-    left = body.left_dome_mm - ((x - 72) ** 2 + (y - 12) ** 2) / np.float32(200)
+    right = body.right_dome_mm - ((x + 68) ** 2 + (y - 5) ** 2) / np.float32(300)
+    left = body.left_dome_mm - ((x - 72) ** 2 + (y - 12) ** 2) / np.float32(300)
     under = z - np.maximum(right, left) + np.float32(1.2) * coarse
     below = np.maximum(under, body.fat_mm + body.muscle_mm - 1 - depth)
     painter.fill(below, np.float32(signals["muscle"]))
@@ -174,7 +163,9 @@ def _paint_belly(
     painter.fill(kidney, signals["kidney"] * (1 + np.float32(0.15) * coarse))
 
 
-def _paint_back(painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], grain: Field) -> None:
+def _paint_back(
+    painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], grain: Field
+) -> None:
     x, y, z = points
     side = np.abs(x)
     painter.fill(ellipse(side, y, (34, 94), (27, 19)), signals["muscle"] * grain)

@@ -3,8 +3,8 @@
 Relaxation times (T1, T2 in ms at 1.5 T and 3 T):
     blood, heart, liver, skeletal muscle, spinal cord    Stanisz et al., Magn Reson Med 54:507, 2005
     fat, spleen, bone marrow, kidney                     de Bazelaire et al., Radiology 230:652, 2004
-Scar (slightly longer T1 than remote muscle, as chronic infarcts have without contrast agent), lung (a tenth to a fifth of the protons
-of soft tissue), stomach content and all proton densities are our choice within what is usual.
+Scar (slightly longer T1 than remote muscle, as chronic infarcts have without contrast agent), lung (a tenth to a
+fifth of the protons of soft tissue), stomach content and all proton densities are our choice within what is usual.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,9 @@ FAT_SHIFT_HZ_PER_T = 147.0  # 3.45 ppm · 42.58 MHz/T
 
 @dataclass(frozen=True)
 class Tissue:
-    """T1 and T2 in ms at 1.5 T and at 3 T; proton density relative to water, 0 to 1; `fat`: precesses at the fat frequency."""
+    """T1 and T2 in ms at 1.5 T and at 3 T; proton density relative to water, 0 to 1; `fat`: precesses at the fat
+    frequency.
+    """
 
     t1_ms: tuple[float, float]
     t2_ms: tuple[float, float]
@@ -49,8 +51,9 @@ def steady_state(
 ) -> NDArray[np.float32]:
     """Magnitude of the balanced steady state at the echo, per unit of proton density.
 
-    S = (1-E1) sin α √(1 + 2 E2 cos β + E2²) / (1 - E1 cos α - E2² (E1 - cos α) + E2 (1-E1)(1+cos α) cos β) · exp(-TE/T2), TE = TR/2,
-    with the radio-frequency phase alternating, so that β = 0 is the middle of the pass band and β = ±π the dark band.
+    S = (1-E1) sin α √(1 + 2 E2 cos β + E2²) / (1 - E1 cos α - E2² (E1 - cos α) + E2 (1-E1)(1+cos α) cos β) ·
+    exp(-TE/T2), TE = TR/2, with the radio-frequency phase alternating, so that β = 0 is the middle of the pass band
+    and β = ±π the dark band.
 
     Args:
         precession_rad: β = 2π Δf TR, any shape.
@@ -68,8 +71,9 @@ def steady_state(
 def tissue_signals(field_t: float, tr_ms: float, flip_deg: float) -> dict[str, float]:
     """Signed signal of each tissue on resonance, blood = 1.
 
-    Fat precesses 220 Hz (1.5 T) or 440 Hz (3 T) away. In each pass band that it lies beside water's its sign turns, and a voxel that
-    holds both darkens: the black line around organs. The renderer adds signed signals, so the line draws itself.
+    Fat precesses 220 Hz (1.5 T) or 440 Hz (3 T) away. In each pass band that it lies beside water's its sign turns,
+    and a voxel that holds both darkens: the black line around organs. The renderer adds signed signals, so the line
+    draws itself.
 
     Args:
         field_t: 1.5 or 3.0. tr_ms: repetition time. flip_deg: flip angle.
@@ -82,15 +86,19 @@ def tissue_signals(field_t: float, tr_ms: float, flip_deg: float) -> dict[str, f
         offset = cycles - round(cycles)
         sign = -1.0 if round(cycles) % 2 else 1.0
         # our choice: fat never falls fully into the dark band, its spectrum is broad
-        beta = 2 * np.pi * float(np.clip(offset, -0.36, 0.36))
+        beta = 2 * np.pi * float(np.clip(offset, -0.28, 0.28))
         shown = steady_state(tissue.t1_ms[column], tissue.t2_ms[column], tr_ms, flip_deg, beta)
         signals[name] = sign * tissue.density * float(shown)
     blood = signals["blood"]
     return {name: value / blood for name, value in signals.items()}
 
 
-def banding(off_resonance_hz: NDArray[np.float32], field_t: float, tr_ms: float, flip_deg: float) -> NDArray[np.float32]:
-    """Signal off resonance over signal on resonance, for muscle; 1 in the pass band, near 0 in the dark band. Shape as given."""
+def banding(
+    off_resonance_hz: NDArray[np.float32], field_t: float, tr_ms: float, flip_deg: float
+) -> NDArray[np.float32]:
+    """Signal off resonance over signal on resonance, for muscle; 1 in the pass band, near 0 in the dark band. Shape
+    as given.
+    """
     column = 0 if field_t < 2 else 1
     muscle = TISSUES["muscle"]
     t1, t2 = muscle.t1_ms[column], muscle.t2_ms[column]

@@ -1,0 +1,188 @@
+"""Low-rank branches beside the linear layers of a frozen backbone: put in, silenced, mixed, merged and taken back."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from fedcmr import catalogue
+from fedcmr.models.backbone import Backbone
+from fedcmr.models.blocks import TARGETS
+from fedcmr.models.lowrank import AdaptedLinear, LowRank, starting_value
+from fedcmr.tensors import Branch, TensorName
+
+BLOCKS = ("last-2", "first-2", "all")
+FACTORS = ("A", "B")
+
+
+def inject(
+    backbone: Backbone,
+    branches: Sequence[Branch],
+    blocks: str | Sequence[int],
+    layers: Sequence[str],
+    seed: int,
+    dropout: float,
+) -> None:
+    """Replaces linear layers of the backbone by `AdaptedLinear`, in place, and sets `backbone.split` to the first
+    such block.
+
+    Without branches nothing is replaced and the whole backbone stays frozen (split = depth).
+
+    Args:
+        branches: what stands beside each layer.
+        blocks: "last-K", "first-K", "all", numbers separated by commas ("4,5"), or the numbers themselves, counted
+            from 0.
+        layers: of attn.q, attn.kv, attn.proj, mlp.fc1, mlp.fc2.
+        seed: of the run; starting values are a function of it and of the tensor's name.
+        dropout: on the branches' input, in [0, 1).
+    Raises: ValueError for unknown blocks or layers, for none of them, and for a layer that is adapted already.
+    """
+    chosen = chosen_blocks(blocks, backbone.depth)
+    for layer in layers:
+        if layer not in TARGETS:
+            raise ValueError(catalogue.unknown("layer of adapter.layers", layer, TARGETS))
+    if not layers or len(set(layers)) != len(layers):
+        raise ValueError(f"adapter.layers={list(layers)}: expected each once, at least one of {', '.join(TARGETS)}.")
+    if not branches:
+        return
+    for index in chosen:
+        for layer in layers:
+            parent = backbone.encoder.blocks[index].get_submodule(layer.rpartition(".")[0])
+            linear = getattr(parent, layer.rpartition(".")[2])
+            if not isinstance(linear, nn.Linear):
+                raise ValueError(f"Block {index}, {layer}: it is adapted already. Inject all branches at once.")
+            setattr(parent, layer.rpartition(".")[2], AdaptedLinear(linear, branches, dropout))
+    backbone.split = min(backbone.split, *chosen)
+    _start(backbone, seed)
+
+
+def unfreeze(backbone: Backbone, layers: Sequence[str]) -> None:
+    """Opens layers of the backbone themselves to training, and moves `backbone.split` before the first of them.
+
+    Args:
+        layers: paths such as "encoder.blocks.5.norm1", "encoder.blocks.5.mlp.fc1", "encoder.norm" or
+            "enc_fusion_dict.sax.norm".
+    Raises: ValueError for a path that is none of these: what lies before the blocks belongs to the prefix and stays
+    frozen.
+    """
+    first = openable(backbone)
+    for layer in layers:
+        if layer not in first:
+            raise ValueError(catalogue.unknown("layer to unfreeze", layer, list(first)))
+    for layer in layers:
+        module = backbone.get_submodule(layer)
+        module = module.weights if isinstance(module, AdaptedLinear) else module
+        for leaf, tensor in module.named_parameters(recurse=False):
+            backbone.originals.setdefault(f"{layer}.{leaf}", tensor.detach().clone())
+            tensor.requires_grad_(True)
+        backbone.split = min(backbone.split, first[layer])
+
+
+def openable(backbone: Backbone) -> dict[str, int]:
+    """Path of each layer that can be unfrozen -> the block before which the prefix then has to end."""
+    found = {}
+    for index in range(backbone.depth):
+        for layer in ("norm1", "norm2", *TARGETS):
+            found[f"encoder.blocks.{index}.{layer}"] = index
+    found |= {f"enc_fusion_dict.{view}.norm": backbone.depth for view in backbone.views}
+    return {**found, "encoder.norm": backbone.depth}
+
+
+def adapted_layers(model: nn.Module) -> dict[str, AdaptedLinear]:
+    """Path -> adapted layer, in the order of the model."""
+    return {path: module for path, module in model.named_modules() if isinstance(module, AdaptedLinear)}
+
+
+def factors(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Name -> factor of every branch in the model."""
+    found = {}
+    for path, layer in adapted_layers(model).items():
+        for branch, pair in layer.branches.items():
+            assert isinstance(pair, LowRank)
+            for factor in FACTORS:
+                found[str(TensorName(path, "factor", branch=branch, factor=factor))] = getattr(pair, factor)
+    return found
+
+
+@contextmanager
+def silenced(model: nn.Module, branches: Collection[str]) -> Iterator[None]:
+    """These branches are not heard inside. Raises: ValueError for a branch that no layer of the model has."""
+    with mixed(model, dict.fromkeys(branches, 0.0)):
+        yield
+
+
+@contextmanager
+def mixed(model: nn.Module, gains: Mapping[str, float]) -> Iterator[None]:
+    """Inside, each branch named here counts this many times in the sum; afterwards as before.
+
+    Raises: ValueError for a branch that no layer of the model has.
+    """
+    layers = list(adapted_layers(model).values())
+    known = sorted({branch for layer in layers for branch in layer.branches})
+    for branch in gains:
+        if branch not in known:
+            raise ValueError(catalogue.unknown("branch", branch, known))
+    before = [dict(layer.gains) for layer in layers]
+    for layer in layers:
+        layer.gains |= {branch: gain for branch, gain in gains.items() if branch in layer.gains}
+    try:
+        yield
+    finally:
+        for layer, restored in zip(layers, before, strict=True):
+            layer.gains = restored
+
+
+@contextmanager
+def merged(model: nn.Module) -> Iterator[None]:
+    """Inside, the branches that are heard are part of the weights; afterwards the weights are what they were, bit by
+    bit.
+    """
+    merge(model)
+    try:
+        yield
+    finally:
+        unmerge(model)
+
+
+def merge(model: nn.Module) -> None:
+    """Writes every adapted layer's branches and folded updates into its weight. Raises: ValueError where that is done
+    already.
+    """
+    for layer in adapted_layers(model).values():
+        layer.merge()
+
+
+def unmerge(model: nn.Module) -> None:
+    """Takes `merge` back, bit by bit. Raises: ValueError where the model is not merged."""
+    for layer in adapted_layers(model).values():
+        layer.unmerge()
+
+
+def chosen_blocks(blocks: str | Sequence[int], depth: int) -> list[int]:
+    """Numbers of the blocks meant, sorted. Raises: ValueError for another word, a block that is not there, or none."""
+    if not isinstance(blocks, str):
+        numbers = list(blocks)
+    elif blocks == "all":
+        numbers = list(range(depth))
+    else:
+        numbers = _from_words(blocks, depth)
+    if not numbers or len(set(numbers)) != len(numbers) or min(numbers) < 0 or max(numbers) >= depth:
+        raise ValueError(f"adapter.blocks={blocks}: expected some of 0 to {depth - 1}, each at most once.")
+    return sorted(numbers)
+
+
+def _from_words(blocks: str, depth: int) -> list[int]:
+    end, _, count = blocks.partition("-")
+    if end in ("last", "first") and count.isdecimal() and 0 < int(count) <= depth:
+        return list(range(depth))[-int(count) :] if end == "last" else list(range(int(count)))
+    words = [word.strip() for word in blocks.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise ValueError(catalogue.unknown("adapter.blocks", blocks, [*BLOCKS, "numbers such as 4,5"]))
+    return [int(word) for word in words]
+
+
+@torch.no_grad()
+def _start(backbone: Backbone, seed: int) -> None:
+    for name, factor in factors(backbone).items():
+        factor.copy_(starting_value(name, factor, seed))

@@ -1,0 +1,240 @@
+"""The frozen foundation model, in two halves: prefix() up to the first adapted block, suffix() from there to features.
+
+    image of a view ─stem─▶ tokens ─┬─ blocks 0 … split-1 ─▶ tokens ─ blocks split … ─ norm ─┬─▶ cls
+                    └─▶ skips ─down─┴─────────────────────────────────▶ sum ─▶ fusion norm ◀─┴─▶ tokens of each view
+
+Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679. Written anew; checked against the published model's
+numbers.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from einops import repeat
+from torch import Tensor, nn
+
+from fedcmr.models.blocks import EPS, Block
+from fedcmr.models.lowrank import AdaptedLinear
+from fedcmr.models.positions import position_code
+from fedcmr.models.stem import Fusion, Stem
+from fedcmr.tensors import digest, starting_generator
+
+VOLUME_VIEWS = ("sax",)
+SLICE_VIEWS = ("lax_2c", "lax_3c", "lax_4c")
+VIEWS = VOLUME_VIEWS + SLICE_VIEWS
+TOKENS, SKIP = "tokens", "skip."
+"""Names of a prefix's parts: "tokens" (B, T, D), and "skip.<view>" (B, N, D) for each view."""
+
+
+@dataclass(frozen=True)
+class BackboneShape:
+    """Sizes of a backbone; the defaults are those of the published weights.
+
+    Args:
+        views: of "sax" (volume), "lax_2c", "lax_3c", "lax_4c" (slices); their tokens stand in this order.
+        sax: voxels of a volume along x, y, z. lax: pixels of a slice along x, y.
+        frames: channels of an image, 2 for ED and ES.
+        width: D, a multiple of `heads`. depth: number of blocks.
+        stem_channels: of each stage of the stem. stem_blocks: in each stage.
+        patch: of the stem's first stage; slices take the first two entries. scale: of each later stage and of the
+            tokens.
+        mlp_ratio: hidden width of a perceptron over its width.
+    Raises: ValueError for unknown or repeated views, and for a width that the heads do not divide.
+    """
+
+    views: tuple[str, ...] = VOLUME_VIEWS
+    sax: tuple[int, int, int] = (192, 192, 16)
+    lax: tuple[int, int] = (256, 256)
+    frames: int = 2
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    stem_channels: tuple[int, ...] = (64, 128)
+    stem_blocks: int = 2
+    patch: tuple[int, int, int] = (4, 4, 1)
+    scale: tuple[int, int, int] = (2, 2, 1)
+    mlp_ratio: int = 4
+
+    def __post_init__(self) -> None:
+        if not self.views or len(set(self.views)) != len(self.views) or not set(self.views) <= set(VIEWS):
+            raise ValueError(f"Views {self.views}: expected each at most once, at least one of {', '.join(VIEWS)}.")
+        if self.width % self.heads:
+            raise ValueError(f"Width {self.width} with {self.heads} heads: expected a multiple of the number of heads.")
+
+    def image(self, view: str) -> tuple[int, ...]:
+        """Voxels along each axis of this view."""
+        return self.sax if view in VOLUME_VIEWS else self.lax
+
+
+class Encoder(nn.Module):
+    """The class token, the blocks and the last norm; `Backbone` walks through them."""
+
+    def __init__(self, width: int, depth: int, heads: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.blocks = nn.ModuleList(Block(width, heads, mlp_ratio) for _ in range(depth))
+        self.norm = nn.LayerNorm(width, eps=EPS)
+
+
+class Backbone(nn.Module):
+    """Images of one or several views -> features, frozen but for what `adapters` puts into its blocks.
+
+    Args:
+        shape: sizes.
+        provenance: where the weights come from, a few words for every report.
+
+    `split` is the first block that is not frozen (`depth` where all are); `inject` and `unfreeze` set it.
+    `originals` keeps the pristine values of layers that `unfreeze` opened, by the foundation model's names.
+    """
+
+    def __init__(self, shape: BackboneShape, provenance: str) -> None:
+        super().__init__()
+        self.shape, self.provenance, self.split = shape, provenance, shape.depth
+        self.originals: dict[str, Tensor] = {}
+        self.enc_down_dict = nn.ModuleDict({view: _stem(shape, view) for view in shape.views})
+        self.enc_fusion_dict = nn.ModuleDict(
+            {
+                view: Fusion(shape.width, shape.stem_channels, shape.scale[: len(shape.image(view))])
+                for view in shape.views
+            }
+        )
+        self.encoder = Encoder(shape.width, shape.depth, shape.heads, shape.mlp_ratio)
+        self.requires_grad_(False)
+
+    @property
+    def width(self) -> int:
+        return self.shape.width
+
+    @property
+    def depth(self) -> int:
+        return self.shape.depth
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        return self.shape.views
+
+    def forward(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Features of images {view: (B, C, *voxels)}: {"cls": (B, 1, D), view: (B, N, D)}.
+
+        Other sizes than the shape's are met by interpolating the position code. Any of the views may be left out.
+        Raises: ValueError for an unknown view, or an image that patches do not fill.
+        """
+        return self.suffix(self._until(images, 0), 0)
+
+    @torch.no_grad()
+    def prefix(self, images: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
+        """Everything before block `split`, without gradients and in float32: {"tokens": (B, T, D), "skip.<view>": (B,
+        N, D)}.
+
+        T counts the class token, which stands first. Raises: as forward, and for a split outside 0 … depth.
+        """
+        device = next(iter(images.values())).device.type
+        with torch.autocast(device, enabled=False):
+            return self._until({view: image.float() for view, image in images.items()}, split)
+
+    def suffix(self, prefix: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
+        """Features from what `prefix` gave with the same split; suffix(prefix(x, s), s) = forward(x) to rounding."""
+        self._check_split(split)
+        tokens_BTD = prefix[TOKENS]
+        for block in self.encoder.blocks[split:]:
+            tokens_BTD = block(tokens_BTD)
+        tokens_BTD = self.encoder.norm(tokens_BTD)
+        skips = {view: prefix[SKIP + view] for view in self.views if SKIP + view in prefix}
+        cls, *parts = tokens_BTD.split([1, *(skip.shape[1] for skip in skips.values())], dim=1)
+        fused = {
+            view: self.enc_fusion_dict[view](part, skip)
+            for (view, skip), part in zip(skips.items(), parts, strict=True)
+        }
+        return {"cls": cls, **fused}
+
+    def foundation(self) -> dict[str, Tensor]:
+        """The model's own tensors by the foundation model's names; branches are left out, adapted layers are not."""
+        return dict(_own_tensors(self, ""))
+
+    def digest(self) -> str:
+        """SHA-256 over the pristine tensors by name, position codes included.
+
+        Branches do not count, nor does the training of layers that `unfreeze` opened: those count as they were before.
+        """
+        return digest({**self.foundation(), **self.originals})
+
+    def _until(self, images: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
+        self._check_split(split)
+        unknown = sorted(set(images) - set(self.views))
+        if unknown or not images:
+            raise ValueError(f"Images of {', '.join(unknown) or 'no view'}: expected some of {', '.join(self.views)}.")
+        parts, skips = [], {}
+        for view in self.views:
+            if view in images:
+                fusion = self.enc_fusion_dict[view]
+                assert isinstance(fusion, Fusion)
+                tokens_BND, stages = self.enc_down_dict[view](images[view])
+                parts.append(tokens_BND)
+                skips[SKIP + view] = fusion.summed(stages)
+        cls = repeat(self.encoder.cls_token, "1 1 d -> b 1 d", b=parts[0].shape[0])
+        tokens_BTD = torch.cat([cls, *parts], dim=1)
+        for block in self.encoder.blocks[:split]:
+            tokens_BTD = block(tokens_BTD)
+        return {TOKENS: tokens_BTD, **skips}
+
+    def _check_split(self, split: int) -> None:
+        if not 0 <= split <= self.depth:
+            raise ValueError(f"Split before block {split}: expected 0 to {self.depth}, the number of blocks.")
+
+
+def seeded(shape: BackboneShape, seed: int, provenance: str) -> Backbone:
+    """A backbone with weights that are a function of (seed, name): normal with variance 1 / fan-in, biases 0, norms 1.
+
+    So every residual branch is about as large as what it is added to, and features differ between inputs (our choice;
+    the small weights usual before training would leave little but the position code). The class token is normal with
+    variance 1.
+    """
+    with torch.device("meta"):
+        backbone = Backbone(shape, provenance)
+    backbone.to_empty(device="cpu")
+    for path, module in backbone.named_modules():
+        for leaf, tensor in module.named_parameters(recurse=False):
+            name = f"{path}.{leaf}"
+            if tensor.ndim > 1:
+                fan_in = 1 if module is backbone.encoder else math.prod(tensor.shape[1:])
+                drawn = torch.randn(tensor.shape, generator=starting_generator(seed, name)) / math.sqrt(fan_in)
+                tensor.copy_(drawn)
+            else:
+                tensor.fill_(1.0 if leaf == "weight" else 0.0)
+    place_positions(backbone)
+    return backbone
+
+
+def place_positions(backbone: Backbone) -> None:
+    """Writes the built position codes into the backbone, as after construction; they are never loaded from
+    pre-training.
+    """
+    for stem in backbone.enc_down_dict.children():
+        assert isinstance(stem, Stem)
+        stem.pos_embed = position_code(stem.grid, backbone.width)
+
+
+def _stem(shape: BackboneShape, view: str) -> Stem:
+    image = shape.image(view)
+    axes = len(image)
+    return Stem(
+        shape.frames,
+        image,
+        shape.width,
+        shape.stem_channels,
+        shape.stem_blocks,
+        shape.patch[:axes],
+        shape.scale[:axes],
+        shape.mlp_ratio,
+    )
+
+
+def _own_tensors(module: nn.Module, path: str) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(module, AdaptedLinear):
+        module = module.weights
+    for leaf, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+        yield path + leaf, tensor.detach()
+    for name, child in module.named_children():
+        yield from _own_tensors(child, f"{path}{name}.")

@@ -1,0 +1,136 @@
+"""Frozen-prefix activations on disk, so that a volume passes the frozen blocks once and not once per epoch, method
+and seed.
+
+One safetensors file for each view of a case, named by a hash of all that its numbers depend on.
+"""
+
+import hashlib
+import os
+import tempfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedcmr.models.backbone import Backbone
+
+RECIPE = 1
+"""Raised whenever the code of stem, blocks or backbone changes the numbers of a prefix for equal weights."""
+
+CHECKSUM = "crc32"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One prefix that is wanted: the case's volume by its content key, and the number of its view (0 is the plain
+    one).
+    """
+
+    volume_key: str
+    view: int = 0
+
+
+class Prefixes:
+    """The prefixes of one backbone at one split point: `get(volume_key, view, make)`.
+
+    Entries are written beside their place and then moved, so processes may share a folder; one that cannot be read is
+    made anew. What is returned always comes from the file, so the first and the later times agree bit by bit.
+
+    Args:
+        folder: made when first written to.
+        backbone: its weights enter every entry's name, as they are now.
+        split: block before which the prefix ends.
+        dtype: in which entries are kept; they are returned in float32. bfloat16 halves the disk space and rounds to 3
+            digits.
+    """
+
+    def __init__(self, folder: Path, backbone: Backbone, split: int, dtype: torch.dtype = torch.float32) -> None:
+        self.folder, self.dtype = folder, dtype
+        self._identity = f"{RECIPE} {backbone.digest()} {split} {dtype}"
+        self._checked: set[Path] = set()
+
+    def get(self, volume_key: str, view: int, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+        """The prefix of one view of one case; `make` is called only where there is no sound entry.
+
+        Args:
+            volume_key: hash of the volume's content and its preprocessing.
+            view: number of the augmented view.
+            make: gives the parts, without batch axis: "tokens" (T, D), "skip.<view>" (N, D).
+        Returns: the parts in float32, mapped from disk where they are kept in float32.
+        """
+        path = self.path(volume_key, view)
+        entry = self._load(path)
+        if entry is None:
+            self._save(path, make())
+            entry = self._load(path)
+        if entry is None:
+            raise ValueError(f"{path}: a prefix that was just written cannot be read. Is the disk full?")
+        return entry
+
+    def fill(
+        self,
+        requests: Sequence[Request],
+        make: Callable[[Sequence[Request]], Sequence[Mapping[str, Tensor]]],
+        batch: int,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Makes all prefixes that are not there yet.
+
+        Args:
+            make: a batch of requests -> the parts of each, as `get` wants them.
+            batch: requests made at once, ≥ 1. Sizes above 1 may change the last digits: keep to 1 where bits matter.
+            progress: told (done, of how many) after each batch.
+        """
+        missing = [request for request in requests if not self.has(request)]
+        progress(0, len(missing))
+        for start in range(0, len(missing), batch):
+            members = missing[start : start + batch]
+            for request, parts in zip(members, make(members), strict=True):
+                self._save(self.path(request.volume_key, request.view), parts)
+            progress(start + len(members), len(missing))
+
+    def has(self, request: Request) -> bool:
+        """Whether a sound entry is there."""
+        return self._load(self.path(request.volume_key, request.view)) is not None
+
+    def path(self, volume_key: str, view: int) -> Path:
+        """Where the entry stands, whether or not it is there."""
+        name = hashlib.sha256(f"{self._identity} {volume_key} {view}".encode()).hexdigest()
+        return self.folder / name[:2] / f"{name}.safetensors"
+
+    def _load(self, path: Path) -> dict[str, Tensor] | None:
+        if not path.exists():
+            return None
+        try:
+            with safe_open(path, framework="pt") as entry:
+                parts = {name: entry.get_tensor(name) for name in entry.keys()}  # noqa: SIM118, not a mapping
+                wanted = (entry.metadata() or {}).get(CHECKSUM)
+        except (SafetensorError, OSError):
+            return None
+        if path not in self._checked and _checksum(parts) != wanted:
+            return None
+        self._checked.add(path)
+        return {name: tensor.float() for name, tensor in parts.items()}
+
+    def _save(self, path: Path, parts: Mapping[str, Tensor]) -> None:
+        kept = {name: tensor.detach().cpu().to(self.dtype).contiguous() for name, tensor in parts.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        os.close(handle)
+        try:
+            save_file(kept, name, {CHECKSUM: _checksum(kept)})
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+
+def _checksum(parts: Mapping[str, Tensor]) -> str:
+    value = 0
+    for name in sorted(parts):
+        value = zlib.crc32(parts[name].reshape(-1).view(torch.uint8).numpy().data, zlib.crc32(name.encode(), value))
+    return str(value)

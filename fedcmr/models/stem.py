@@ -1,0 +1,200 @@
+"""The convolutional stem of one view: image -> patch tokens, and the skips that join again after the last block.
+
+Names of attributes are the foundation model's, so that its state dict fits without renaming.
+Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679; Gao et al. 2022, ConvMAE,
+https://arxiv.org/abs/2205.03892.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedcmr.models.positions import position_code, resized
+
+EPS_CHANNELS = 1e-6
+EPS_TOKENS = 1e-5
+KERNEL = 5
+
+
+def convolution(axes: int) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    """Convolution over 2 or 3 axes."""
+    return nn.Conv2d if axes == 2 else nn.Conv3d
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each voxel: (B, C, *grid) -> (B, C, *grid)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=EPS_CHANNELS)
+
+    def forward(self, image: Tensor) -> Tensor:
+        normed = super().forward(rearrange(image, "b c ... -> b ... c"))
+        return rearrange(normed, "b ... c -> b c ...")
+
+
+class PatchConv(nn.Module):
+    """Shrinks the grid: convolution with kernel = stride, norm, GELU. (B, C_in, *grid) -> (B, C_out, *grid / patch)."""
+
+    def __init__(self, channels_in: int, channels_out: int, patch: Sequence[int]) -> None:
+        super().__init__()
+        size = tuple(patch)
+        self.conv = convolution(len(size))(channels_in, channels_out, size, stride=size)  # type: ignore[arg-type]
+        self.norm = ChannelNorm(channels_out)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return functional.gelu(self.norm(self.conv(image)))
+
+
+class ConvMlp(nn.Module):
+    """Two 1x1 convolutions with a GELU between, on each voxel by itself."""
+
+    def __init__(self, channels: int, hidden: int, axes: int) -> None:
+        super().__init__()
+        self.fc1 = convolution(axes)(channels, hidden, 1)
+        self.fc2 = convolution(axes)(hidden, channels, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(image)))
+
+
+class ConvBlock(nn.Module):
+    """x + conv2(depthwise(conv1(norm1 x))), then x + mlp(norm2 x); the depth-wise kernel spans 5 voxels along every
+    axis.
+
+    On three axes it therefore mixes slices.
+    """
+
+    def __init__(self, channels: int, axes: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.norm1 = ChannelNorm(channels)
+        self.norm2 = ChannelNorm(channels)
+        self.conv1 = convolution(axes)(channels, channels, 1)
+        self.conv2 = convolution(axes)(channels, channels, 1)
+        self.dw_conv = convolution(axes)(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
+        self.mlp = ConvMlp(channels, channels * mlp_ratio, axes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        image = image + self.conv2(self.dw_conv(self.conv1(self.norm1(image))))
+        return image + self.mlp(self.norm2(image))
+
+
+class Stage(nn.Module):
+    """One resolution of the stem: PatchConv, then ConvBlocks. Its output is a skip."""
+
+    def __init__(self, channels_in: int, channels_out: int, patch: Sequence[int], blocks: int, mlp_ratio: int) -> None:
+        super().__init__()
+        self.patch_embed = PatchConv(channels_in, channels_out, patch)
+        self.conv = nn.ModuleList(ConvBlock(channels_out, len(patch), mlp_ratio) for _ in range(blocks))
+
+    def forward(self, image: Tensor) -> Tensor:
+        image = self.patch_embed(image)
+        for block in self.conv:
+            image = block(image)
+        return image
+
+
+class PatchLinear(nn.Module):
+    """Patches as tokens: (B, C, *grid) -> (B, N, D), tokens in row-major order, inside a patch the channel runs
+    fastest.
+    """
+
+    def __init__(self, channels: int, width: int, patch: Sequence[int]) -> None:
+        super().__init__()
+        self.patch = tuple(patch)
+        self.proj = nn.Linear(channels * int(torch.Size(self.patch).numel()), width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if len(self.patch) == 2:
+            p, q = self.patch
+            return self.proj(rearrange(image, "b c (h p) (w q) -> b (h w) (p q c)", p=p, q=q))
+        p, q, r = self.patch
+        return self.proj(rearrange(image, "b c (h p) (w q) (z r) -> b (h w z) (p q r c)", p=p, q=q, r=r))
+
+
+class Stem(nn.Module):
+    """Image of one view -> tokens with their position code, and one skip for each stage.
+
+    Args:
+        frames: channels of the image (ED, ES).
+        image: voxels along each of 2 or 3 axes for which the position code is built; each a multiple of the whole
+            patch.
+        width: D.
+        channels: of each stage.
+        blocks: ConvBlocks in a stage.
+        patch: kernel and stride of the first stage; `scale`: of every later one and of the tokens.
+        mlp_ratio: hidden channels of the ConvMlp over its channels.
+    """
+
+    pos_embed: Tensor
+
+    def __init__(
+        self,
+        frames: int,
+        image: Sequence[int],
+        width: int,
+        channels: Sequence[int],
+        blocks: int,
+        patch: Sequence[int],
+        scale: Sequence[int],
+        mlp_ratio: int,
+    ) -> None:
+        super().__init__()
+        self.whole_patch = tuple(p * s ** len(channels) for p, s in zip(patch, scale, strict=True))
+        self.grid = self.grid_of(image)
+        self.register_buffer("pos_embed", position_code(self.grid, width))
+        inputs = [frames, *channels[:-1]]
+        patches = [patch, *[scale] * (len(channels) - 1)]
+        self.conv_blocks = nn.ModuleList(
+            Stage(c_in, c_out, size, blocks, mlp_ratio)
+            for c_in, c_out, size in zip(inputs, channels, patches, strict=True)
+        )
+        self.patch_embed = PatchLinear(channels[-1], width, scale)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(B, C, *image) -> tokens (B, N, D), skips (B, C_i, *grid_i). Raises: ValueError for an image that patches
+        do not fill.
+        """
+        grid = self.grid_of(image.shape[2:])
+        skips: list[Tensor] = []
+        for stage in self.conv_blocks:
+            image = stage(image)
+            skips.append(image)
+        return self.linear(self.patch_embed(image)) + resized(self.pos_embed, self.grid, grid), skips
+
+    def grid_of(self, image: Sequence[int]) -> tuple[int, ...]:
+        """Tokens along each axis of an image of this size. Raises: ValueError where patches do not fill it."""
+        fits = len(image) == len(self.whole_patch)
+        if not fits or any(n < p or n % p for n, p in zip(image, self.whole_patch, strict=True)):
+            raise ValueError(
+                f"Image of {tuple(image)} voxels: expected multiples of the patch {self.whole_patch}. "
+                "Pad it with zeros at the end, or resample it."
+            )
+        return tuple(n // p for n, p in zip(image, self.whole_patch, strict=True))
+
+
+class Fusion(nn.Module):
+    """Joins the skips of a view to its tokens after the last block: norm(x + Σ_i down_i(skip_i)).
+
+    The sum does not depend on the blocks, so it is made with the prefix: `summed`, then `forward`.
+    """
+
+    def __init__(self, width: int, channels: Sequence[int], scale: Sequence[int]) -> None:
+        super().__init__()
+        kernels = [tuple(s ** (len(channels) - i) for s in scale) for i in range(len(channels))]
+        self.down_convs = nn.ModuleList(
+            convolution(len(kernel))(c, width, kernel, stride=kernel)
+            for c, kernel in zip(channels, kernels, strict=True)
+        )
+        self.norm = nn.LayerNorm(width, eps=EPS_TOKENS)
+
+    def summed(self, skips: Sequence[Tensor]) -> Tensor:
+        """Skips (B, C_i, *grid_i) -> (B, N, D)."""
+        parts = [down(skip) for down, skip in zip(self.down_convs, skips, strict=True)]
+        return rearrange(torch.stack(parts).sum(dim=0), "b d ... -> b (...) d")
+
+    def forward(self, tokens_BND: Tensor, summed_BND: Tensor) -> Tensor:
+        return self.norm(tokens_BND + summed_BND)

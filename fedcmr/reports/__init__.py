@@ -1,0 +1,1 @@
+"""Rounds and predictions -> something to read: journal, summary, controls, tables, pictures, W&B."""

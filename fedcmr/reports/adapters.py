@@ -1,0 +1,45 @@
+"""The tensors that a run leaves: what is shared, and what each client keeps, with all that is needed to use them.
+
+adapters/global.safetensors      every shared tensor outside the pristine backbone
+adapters/<client>.safetensors    every tensor that this client keeps
+adapters/fold<i>/…               one such pair of kinds for each fold, where there are folds
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fedcmr.tensors import Tensors
+
+SHARED = "global"
+
+
+def adapter_folder(run: Path, fold: int, folds: int) -> Path:
+    """Where a fold's adapters lie."""
+    return run / "adapters" / f"fold{fold}" if folds > 1 else run / "adapters"
+
+
+def write_adapters(folder: Path, shared: Tensors, kept: Mapping[str, Tensors], said: Mapping[str, object]) -> None:
+    """Writes one file of shared tensors and one for each client.
+
+    Args:
+        said: algorithm, alphas, backbone hash, task, classes, threshold, preprocessing; in every file's metadata.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {key: json.dumps(value, sort_keys=True) for key, value in said.items()}
+    for name, tensors in {**kept, SHARED: shared}.items():
+        contiguous = {key: tensor.contiguous() for key, tensor in sorted(tensors.items())}
+        save_file(contiguous, folder / f"{name}.safetensors", metadata=metadata)
+
+
+def read_adapters(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
+    """(tensors by name, what the metadata says). Raises: ValueError where the file is missing or no adapter."""
+    if not file.exists():
+        raise ValueError(f"{file} does not exist; expected the adapters of a finished run.")
+    with safe_open(file, framework="pt") as opened:
+        metadata = {key: json.loads(value) for key, value in (opened.metadata() or {}).items()}
+        return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118

@@ -1,0 +1,89 @@
+"""A run's folder: whose it is, and whether the run in it is new, unfinished or done."""
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fedcmr import config as configuration
+from fedcmr.config import Config
+from fedcmr.reports.journal import SUMMARY, read_summary
+
+CONFIG = "config.yaml"
+NOT_IDENTITY = ("engine", "rounds")
+"""Engines agree by law, and a run may grow by rounds; every other knob makes another run."""
+
+PACKAGES = ("fedcmr", "torch", "lightning", "torchmetrics", "monai", "numpy", "scikit-learn", "nibabel")
+
+
+class Found(Enum):
+    """What lies in a folder that a run was sent to."""
+
+    NOTHING = "nothing"
+    UNFINISHED = "an unfinished run"
+    FINISHED = "a finished run"
+
+
+def default_folder(config: Config, root: Path) -> Path:
+    """root/<algorithm>-<data>-<seed>-<hash of the configuration>."""
+    seed = config.plain()["seed"]
+    return root / f"{config.names['algorithm']}-{config.names['data']}-{seed}-{config.digest(['engine'])[:8]}"
+
+
+def claim(folder: Path, config: Config, resume: bool) -> Found:
+    """Looks at the folder, and makes it this run's where there is nothing yet.
+
+    Raises: ValueError where it holds another run or other files, an unfinished run that is not to be resumed, or a run
+        of more rounds than are asked for.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        if resume:
+            raise ValueError(f"{folder} holds no run to resume.")
+        folder.mkdir(parents=True, exist_ok=True)
+        configuration.write(folder / CONFIG, config, _about(config))
+        return Found.NOTHING
+    if not (folder / CONFIG).exists():
+        raise ValueError(
+            f"{folder} holds other files; expected an empty folder or this run's own. Choose another --out."
+        )
+    if configuration.about(folder / CONFIG).get("identity") != _identity(config):
+        raise ValueError(f"{folder} holds another run (see its {CONFIG}). Choose another --out.")
+    rounds = int(config.plain()["rounds"])
+    done = int(str(read_summary(folder)["rounds"])) if (folder / SUMMARY).exists() else 0
+    if done == rounds:
+        return Found.FINISHED
+    if done > rounds:
+        raise ValueError(f"{folder} holds this run with {done} rounds, more than the {rounds} asked for.")
+    if not resume:
+        state = f"finished with {done} rounds" if done else "unfinished"
+        raise ValueError(
+            f"{folder} holds this run, {state}. Go on by: python -m fedcmr.run --resume {folder} --rounds {rounds}"
+        )
+    configuration.write(folder / CONFIG, config, _about(config))
+    return Found.UNFINISHED
+
+
+def _identity(config: Config) -> str:
+    return config.digest(NOT_IDENTITY)
+
+
+def _about(config: Config) -> Mapping[str, object]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {"identity": _identity(config), "versions": versions, "git_commit": _git_commit()}
+
+
+def _git_commit() -> str:
+    """Of the source tree that runs, with a mark where it was changed since; "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,135 @@
+"""What a finished run leaves in its folder: predictions, adapters, controls, and the summary of it all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fedcmr.data.preparing import Preprocessing
+from fedcmr.messages import Round, Server
+from fedcmr.models.cardiac import Group
+from fedcmr.parts import Parts, RunKnobs
+from fedcmr.reports import journal
+from fedcmr.reports.adapters import adapter_folder, write_adapters
+from fedcmr.reports.controls import controls
+from fedcmr.reports.journal import CHOSEN, LAST, Reported
+from fedcmr.reports.summary import About, fingerprint, scopes, summarise
+from fedcmr.strategy.roles import Role
+from fedcmr.tensors import TensorName, Tensors
+
+TYPICAL_SLICE_MM = (9.9, 10.1)
+
+
+@dataclass(frozen=True)
+class FoldEnd:
+    """What the rounds of one fold come to.
+
+    Args:
+        server: after the last round.
+        kept: client -> its private tensors after the last round.
+        rounds: all of them, from the first.
+        chosen: number of the round that validation chose.
+        thresholds: reported round -> probability from which a patient counts as diseased.
+        rows: test patients of the last and of the chosen round.
+        blanked: the last round's test patients with the heart blanked; empty where that was not asked for.
+    """
+
+    server: Server
+    kept: Mapping[str, Tensors]
+    rounds: tuple[Round, ...]
+    chosen: int
+    thresholds: Mapping[str, float]
+    rows: tuple[Reported, ...]
+    blanked: tuple[Reported, ...]
+
+
+def write_down(parts: Parts, folder: Path, ends: Sequence[FoldEnd]) -> dict[str, object]:
+    """Writes predictions, adapters and, last, the summary, which marks the run as finished. Returns the summary."""
+    rows = [row for end in ends for row in end.rows]
+    journal.write_predictions(folder, parts.task.classes, rows)
+    for fold, end in enumerate(ends):
+        said = _adapter_facts(parts, end)
+        write_adapters(adapter_folder(folder, fold, len(ends)), end.server.sent, end.kept, said)
+    rounds = [closed for end in ends for closed in end.rounds]
+    summary = summarise(parts.task, _about(parts, ends), rows, rounds)
+    journal.write_summary(folder, summary)
+    return summary
+
+
+def provenance(parts: Parts) -> tuple[str, ...]:
+    """Where backbone and patients come from, in sentences that stand in every report."""
+    config, lines = parts.config, [f"Backbone {parts.config.names['backbone']}: {parts.model.backbone.provenance}."]
+    if parts.is_phantom:
+        lines.append("Patients: simulated hearts (phantoms), no real patient.")
+    if any(case.client.startswith("site") for case in parts.cases):
+        lines.append("Sites are simulated: patients of one hospital, divided by chance. No method is ranked on them.")
+    preprocessing = config.of("data", Preprocessing)
+    if preprocessing.crop == "mask":
+        lines.append("Crop: around the reference mask (data.crop=mask), which a deployed detector does not have.")
+    if preprocessing.blank != "none":
+        lines.append("The heart is blanked in all images (data.blank=heart): a control, not a detector.")
+    lines.append("Augmentation: none.")
+    lines.extend(
+        f"{one} and {two} are taken for studies of one patient (correlation {correlation:.2f})."
+        for one, two, correlation in parts.twins
+    )
+    return tuple(lines)
+
+
+def role_groups(parts: Parts) -> list[Group]:
+    """What the model is made of, by role, as in the first round."""
+    return parts.model.table(lambda name: parts.strategy.role(TensorName.parse(name), 1).value)
+
+
+def parameter_counts(parts: Parts) -> dict[str, int]:
+    """Numbers that are frozen, shared and private at one client."""
+    groups = role_groups(parts)
+    return {role.value: sum(group.parameters for group in groups if group.role == role.value) for role in Role}
+
+
+def _about(parts: Parts, ends: Sequence[FoldEnd]) -> About:
+    config, names = parts.config, parts.config.names
+    knobs = config.of("", RunKnobs)
+    hashes = [(end.server.sent, end.rounds[-1].private_hashes) for end in ends]
+    clients = sorted(parts.folds[0])
+    found = controls(parts.folds, parts.task, parts.volumes.geometry)
+    blanked = [row for end in ends for row in end.blanked]
+    if blanked:
+        found = {**found, "heart_blanked": scopes(parts.task, blanked, clients)}
+    return About(
+        algorithm=names["algorithm"],
+        fidelity=parts.fidelity,
+        task=names["task"],
+        data=names["data"],
+        seed=knobs.seed,
+        rounds=knobs.rounds,
+        clients=clients,
+        parameters=parameter_counts(parts),
+        fingerprint=fingerprint(hashes),
+        thresholds={which: [end.thresholds[which] for end in ends] for which in (LAST, CHOSEN)},
+        chosen_rounds=[end.chosen for end in ends],
+        controls=found,
+        warnings=parts.warnings,
+        provenance=provenance(parts),
+        subsets={} if parts.is_phantom else {"slice_10mm": _with_typical_slices(parts)},
+    )
+
+
+def _with_typical_slices(parts: Parts) -> frozenset[str]:
+    """Ids of the patients with slices 10 mm apart: in ACDC other distances go with some diagnoses."""
+    low, high = TYPICAL_SLICE_MM
+    return frozenset(case.id for case in parts.used() if low <= parts.volumes.geometry(case).slice_mm <= high)
+
+
+def _adapter_facts(parts: Parts, end: FoldEnd) -> dict[str, object]:
+    adapted = {TensorName.parse(name).layer for name in parts.model.read()} - {""}
+    return {
+        "algorithm": parts.config.names["algorithm"],
+        "branches": {branch.name: asdict(branch) for branch in parts.strategy.branches},
+        "alphas": {branch.name: branch.alpha for branch in parts.strategy.branches},
+        "layers": sorted(adapted),
+        "backbone": parts.model.backbone.digest(),
+        "task": parts.config.names["task"],
+        "classes": list(parts.task.classes),
+        "threshold": end.thresholds[LAST],
+        "preprocessing": parts.volumes.preprocessing.key(),
+    }

@@ -1,0 +1,158 @@
+"""The course of a run: claim a folder, put the parts together, go through every fold's rounds, write everything down."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from fedcmr import catalogue
+from fedcmr.config import Config
+from fedcmr.data.preparing import Preprocessing
+from fedcmr.data.volumes import Volumes
+from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
+from fedcmr.federation.state import State
+from fedcmr.messages import Round, Server
+from fedcmr.parts import Parts, Recipe, RunKnobs, parts_of
+from fedcmr.reports import journal
+from fedcmr.reports.choosing import chosen_round
+from fedcmr.reports.folder import Found, claim
+from fedcmr.reports.journal import CHOSEN, LAST
+from fedcmr.reports.progress import Progress
+
+from fedcmr.reports.wandb_log import WandbLog
+from fedcmr.results import FoldEnd, provenance, role_groups, write_down
+from fedcmr.temp import print_roles, print_run
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: its folder, and what its summary.json says."""
+
+    folder: Path
+    summary: Mapping[str, object]
+
+
+def course(config: Config, folder: Path, resume: bool) -> Result:
+    """Runs everything; a run that is finished already is only printed."""
+    console = Console()
+    if claim(folder, config, resume) is Found.FINISHED:
+        console.print(f"{folder} holds this run, finished.")
+        summary = journal.read_summary(folder)
+        print_run(console, summary)
+        return Result(folder, summary)
+    parts = parts_of(Recipe(config))
+    for line in (*provenance(parts), *parts.warnings):
+        console.print(line, highlight=False)
+    prepare(parts, console, os.cpu_count() or 1)
+    print_roles(console, role_groups(parts))
+    summary = _trained(parts, folder, console)
+    print_run(console, summary)
+    console.print(f"All of it: {folder}", highlight=False)
+    return Result(folder, summary)
+
+
+def _trained(parts: Parts, folder: Path, console: Console) -> dict[str, object]:
+    """Every fold's rounds, and what they leave in the folder."""
+    clients, folds = sorted(parts.folds[0]), len(parts.folds)
+    log = WandbLog(folder, folder.name, parts.config.plain(), clients, not parts.is_phantom, folds)
+    try:
+        with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds) as progress:
+            ends = [run_fold(parts.at(fold), folder, log, progress) for fold in range(folds)]
+            summary = write_down(parts, folder, ends)
+            log.finish(summary, [row for end in ends for row in end.rows], parts.task)
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"Go on by: python -m fedcmr.run --resume {folder}") from interrupt
+    return summary
+
+
+def prepare(parts: Parts, console: Console, workers: int) -> None:
+    """Brings every case's volume and prefix into the cache, with a line on what was made.
+
+    Threads share the work; each has one torch thread, so that the bits do not depend on their number.
+    """
+    cases, began = parts.used(), time.perf_counter()
+    with console.status(f"Reading {len(cases)} patients") as status:
+
+        def said(done: int, of: int) -> None:
+            status.update(f"Reading patients: {done} of {of}")
+
+        parts.volumes.prepare(cases, workers, said)
+        fetch = parts.fetch()
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for done, _ in enumerate(pool.map(fetch, cases), start=1):
+                status.update(f"Frozen blocks: {done} of {len(cases)} patients")
+    console.print(f"{len(cases)} patients ready after {time.perf_counter() - began:.1f} s.")
+
+
+def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> FoldEnd:
+    """Goes through the rounds of one fold, from the newest saved one, and scores its test patients."""
+    config, fold = parts.config, parts.recipe.fold
+    knobs = config.of("", RunKnobs)
+    state = State(folder, fold)
+    with engine_of(parts) as engine:
+        saved = state.rounds()
+        server = state.load(engine, saved[-1]) if saved else engine.initial()
+        past = _forget_later(folder, fold, server.round)
+        began = time.perf_counter()
+        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum):
+            match event:
+                case Visited(handover, number):
+                    progress.visited(handover.client, handover.loss)
+                    journal.append_timing(
+                        folder,
+                        {"fold": fold, "round": number, "client": handover.client, "seconds": handover.seconds},
+                    )
+                case Closed(closed, server, validation):
+                    past.append(closed)
+                    journal.append_round(folder, closed)
+                    state.save(engine, server, chosen_round(past))
+                    log.round(closed, validation.overall)
+                    progress.closed(closed, time.perf_counter() - began)
+                    began = time.perf_counter()
+        return _ended(parts, engine, state, server, past)
+
+
+def engine_of(parts: Parts) -> Engine:
+    """The engine that the configuration names, for this fold."""
+    entry = catalogue.entry("engines", parts.config.names["engine"])
+    engine: Engine = entry.build(parts.config.of("engine", entry.knobs), parts)
+    return engine
+
+
+def blanked(parts: Parts) -> Parts:
+    """The same parts, on images whose heart is blanked."""
+    preprocessing = replace(parts.config.of("data", Preprocessing), blank="heart")
+    return replace(parts, volumes=Volumes(preprocessing))
+
+
+def _ended(parts: Parts, engine: Engine, state: State, server: Server, past: Sequence[Round]) -> FoldEnd:
+    """Scores the test patients of the chosen and of the last round."""
+    chosen, fold = chosen_round(past), parts.recipe.fold
+    thresholds, rows = {}, []
+    # the chosen round first, so that the engine ends as the last round left it
+    for which, number in ((CHOSEN, chosen), (LAST, server.round)):
+        at = state.load(engine, number)
+        own = [prediction for prediction in engine.evaluate(at, "val").predictions if prediction.view == "personal"]
+        thresholds[which] = parts.task.threshold([one.label for one in own], [one.probabilities for one in own])
+        tested = engine.evaluate(at, "test").predictions
+        rows += journal.reported(parts.task, tested, fold, which, thresholds[which])
+    hidden = []
+    if parts.blanks_heart:
+        with engine_of(blanked(parts)) as blind:
+            tested = blind.evaluate(state.load(blind, server.round), "test").predictions
+            hidden = journal.reported(parts.task, tested, fold, LAST, thresholds[LAST])
+    return FoldEnd(server, state.kept(server.round), tuple(past), chosen, thresholds, tuple(rows), tuple(hidden))
+
+
+def _forget_later(folder: Path, fold: int, round: int) -> list[Round]:
+    """Past rounds of this fold; rounds that were written down but not saved are run again."""
+    written = journal.read_rounds(folder)
+    kept = [past for past in written if past.fold != fold or past.number <= round]
+    if len(kept) < len(written):
+        journal.write_rounds(folder, kept)
+    return [past for past in kept if past.fold == fold]
