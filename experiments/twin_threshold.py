@@ -51,9 +51,8 @@ def main() -> None:
             f"{p:g} %: {v:.3f}" for p, v in zip(PERCENTILES, np.percentile(numbers, PERCENTILES), strict=True)
         )
         print(f"{words} ({len(numbers)}): {values}")
-    print(
-        f"threshold {THRESHOLD}: {THRESHOLD - max(apart):.3f} above two patients, {min(same) - THRESHOLD:.3f} below one study"
-    )
+    above, below = THRESHOLD - max(apart), min(same) - THRESHOLD
+    print(f"threshold {THRESHOLD}: {above:.3f} above two patients, {below:.3f} below one study")
     print(f"volume ratio {VOLUME_RATIO}: {VOLUME_RATIO - max(ratios):.3f} above one study")
     print(f"found among the patients themselves: {real}")
 

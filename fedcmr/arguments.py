@@ -81,9 +81,7 @@ def experiment_file(name: str) -> Path:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         return Path(name)
     folders = [Path(__file__).parent / "configs", Path(__file__).parent.parent / "configs"]
-    files = {
-        path.stem: path for folder in folders for path in sorted((folder / "experiments").glob("*.yaml"))
-    }
+    files = {path.stem: path for folder in folders for path in sorted((folder / "experiments").glob("*.yaml"))}
     if name not in files:
         raise ValueError(catalogue.unknown("experiment", name, sorted(files)))
     return files[name]
@@ -110,6 +108,12 @@ def _names(text: str) -> list[str]:
 
 
 def _epilog() -> str:
-    folders = {"algorithms": "algorithms", "data": "data", "tasks": "tasks", "backbones": "models", "engines": "engines"}
+    folders = {
+        "algorithms": "algorithms",
+        "data": "data",
+        "tasks": "tasks",
+        "backbones": "models",
+        "engines": "engines",
+    }
     lines = [f"  {title:<11} {', '.join(catalogue.names(folder))}" for title, folder in folders.items()]
     return "\n".join(["There are:", *lines, "", "Knobs stand in the dataclass beside each part's build()."])

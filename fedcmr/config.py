@@ -105,8 +105,8 @@ def fill(raw: Raw, schema: Schema) -> Config:
         values = dict(values)
         if section in PARTS:
             chosen[section] = str(values.pop("name"))
-        filled[section] = tuple(_fill_kind(section, kind, values) for kind in kinds)
         _refuse_unknown(section, kinds, values)
+        filled[section] = tuple(_fill_kind(section, kind, values) for kind in kinds)
     return Config(chosen, filled)
 
 
@@ -156,7 +156,7 @@ def _refuse_unknown(section: str, kinds: Sequence[type], values: Mapping[str, An
 
 def _load(file: Path) -> Any:
     try:
-        loaded = OmegaConf.load(file)
+        loaded: Any = OmegaConf.load(file)
     except FileNotFoundError as error:
         raise ValueError(f"Configuration file {file} does not exist.") from error
     except (OSError, UnicodeDecodeError, YAMLError) as error:

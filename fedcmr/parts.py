@@ -39,6 +39,7 @@ FOLDERS: Mapping[str, str] = {
     "backbone": "models",
 }
 POOLED = "pooled"
+PHANTOM = "phantom"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class PatientKnobs:
         folds: 2 or more for cross-validation, 0 where there are none.
         split_seed: of sites, splits and folds.
         label: "disease" (healthy or not) or "group" (the diagnosis).
-        twins: look for studies of one patient under two codes: "auto" (where data sets are mixed), "yes" or "no".
+        twins: look for studies of one patient under two codes: "auto" (in real data), "yes" or "no".
     """
 
     split: str = "auto"
@@ -206,7 +207,7 @@ class Parts:
 
     @property
     def is_phantom(self) -> bool:
-        return self.config.names["data"] == "phantom"
+        return self.config.names["data"] == PHANTOM
 
     @property
     def blanks_heart(self) -> bool:
@@ -301,23 +302,30 @@ def pooled(splits: Mapping[str, Split]) -> Split:
 
 
 def _cases(config: Config, patients: PatientKnobs, volumes: Volumes) -> tuple[list[Case], Twins]:
+    """The chosen clients' cases. Twins are joined first, so that neither a site nor a split parts one patient."""
     entry = catalogue.entry("data", config.names["data"])
-    knobs = config.of("data", entry.knobs)
+    knobs: object = config.of("data", entry.knobs)
     cases = entry.build(knobs)
+    twins: Twins = ()
+    if patients.twins == "yes" or (patients.twins == "auto" and config.names["data"] != PHANTOM):
+        twins = find_twins(cases, volumes)
+        cases = join_twins(cases, twins)
     sites = getattr(knobs, "sites", 0)
     if sites:
         cases = divide_into_sites(cases, sites, patients.split_seed)
+    return _of_clients(cases, config.of("", RunKnobs).clients), twins
+
+
+def _of_clients(cases: list[Case], asked: Sequence[str]) -> list[Case]:
+    """The cases of the clients that were asked for; all of them where none was."""
+    if not asked:
+        return cases
     known = sorted({case.client for case in cases})
-    asked = config.of("", RunKnobs).clients
-    if asked:
-        chosen = [client_name(name, known) for name in asked]
-        twice = sorted({name for name in chosen if chosen.count(name) > 1})
-        if twice:
-            raise ValueError(f"Client {', '.join(twice)} is named twice; expected each client once.")
-        cases = [case for case in cases if case.client in chosen]
-    wanted = patients.twins == "yes" or (patients.twins == "auto" and len({case.source for case in cases}) > 1)
-    twins = find_twins(cases, volumes) if wanted else []
-    return join_twins(cases, twins), twins
+    chosen = [client_name(name, known) for name in asked]
+    twice = sorted({name for name in chosen if chosen.count(name) > 1})
+    if twice:
+        raise ValueError(f"Client {', '.join(twice)} is named twice; expected each client once.")
+    return [case for case in cases if case.client in chosen]
 
 
 def _folds(config: Config, patients: PatientKnobs, cases: list[Case], task: Task) -> list[dict[str, Split]]:

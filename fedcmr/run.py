@@ -1,6 +1,6 @@
 """One federation, from the command line or from Python: configuration -> parts -> rounds -> reports.
 
-    python -m fedcmr.run --clients vendorA,vendorB,vendorC,vendorD --algorithm med_dual_lora
+python -m fedcmr.run --clients vendorA,vendorB,vendorC,vendorD --algorithm med_dual_lora
 """
 
 import sys

@@ -13,7 +13,6 @@ from rich.console import Console
 from fedcmr import catalogue
 from fedcmr.config import Config
 from fedcmr.data.preparing import Preprocessing
-from fedcmr.data.volumes import Volumes
 from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
 from fedcmr.federation.state import State
 from fedcmr.messages import Round, Server
@@ -24,9 +23,9 @@ from fedcmr.reports.folder import Found, claim
 from fedcmr.reports.journal import CHOSEN, LAST
 from fedcmr.reports.progress import Progress
 
+from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down
-from fedcmr.temp import print_roles, print_run
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ def engine_of(parts: Parts) -> Engine:
 def blanked(parts: Parts) -> Parts:
     """The same parts, on images whose heart is blanked."""
     preprocessing = replace(parts.config.of("data", Preprocessing), blank="heart")
-    return replace(parts, volumes=Volumes(preprocessing))
+    return replace(parts, volumes=parts.volumes.under(preprocessing))
 
 
 def _ended(parts: Parts, engine: Engine, state: State, server: Server, past: Sequence[Round]) -> FoldEnd:

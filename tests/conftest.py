@@ -1,6 +1,7 @@
 """What every test stands on: one torch thread, no network, no W&B, and no trace in the user's own folders."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +13,8 @@ settings.register_profile(
     "fedcmr", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fedcmr")
+
+sys.path.append(str(Path(__file__).parent / "data"))  # the made data sets serve tests of other folders too
 
 
 def pytest_configure(config: pytest.Config) -> None:

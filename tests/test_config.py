@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedcmr.config import Config, Raw, fill, gather
+from fedcmr.config import Config, Raw, about, fill, gather, write
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,11 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(override: str, wanted: str
         filled(override)
 
 
+def test_a_misspelt_knob_is_named_before_the_one_that_is_then_missing() -> None:
+    with pytest.raises(ValueError, match=r"Unknown knob 'data\.rot'.*Did you mean 'data\.root'"):
+        fill(gather(None, {}, ["data=acdc", "data.rot=x"]), SCHEMA)
+
+
 def test_a_knob_without_default_is_asked_for() -> None:
     with pytest.raises(ValueError, match=r"Knob data.root is needed and has no default: set data.root=\.\.\."):
         fill(gather(None, {}, ["data=acdc"]), SCHEMA)
@@ -164,6 +169,22 @@ def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_interpolation_that_leads_nowhere_is_refused() -> None:
     with pytest.raises(ValueError, match="Interpolation key 'nowhere' not found"):
         filled("visit.lr=${nowhere}")
+
+
+def test_a_written_configuration_is_read_back_without_what_was_said_about_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    config = filled("visit.lr=3e-4", "clients=[a,b]", "data.root=007")
+    write(file, config, {"commit": "abc", "versions": {"torch": "2"}})
+    assert about(file) == {"commit": "abc", "versions": {"torch": "2"}}
+    assert fill(gather(file, {}, []), SCHEMA) == config
+
+
+@pytest.mark.parametrize("content", ["rounds: 3\n", "about: 3\n", "- 1\n", "a: [1"])
+def test_a_file_that_no_run_has_written_says_nothing_about_one(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"other\.yaml"):
+        about(file)
 
 
 def test_a_digest_hears_every_knob_but_those_left_out() -> None:

@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "fedcmr"
 
-COMMANDS = ("run", "check", "table", "evaluate", "pretrain", "predict", "export", "bench", "arguments", "running")
+COMMANDS = (
+    "run",
+    "check",
+    "table",
+    "evaluate",
+    "pretrain",
+    "predict",
+    "export",
+    "bench",
+    "arguments",
+    "running",
+    "results",
+)
 FLOORS = {
     **dict.fromkeys(("tensors", "config", "catalogue", "data", "tasks"), 1),
     **dict.fromkeys(("models", "messages"), 2),

@@ -7,6 +7,7 @@
 
 The files name no scanner: every case has the client "hospital" until `splits.divide_into_sites` simulates sites.
 Traps: spacing stands in pixdim alone (the affine has unit scale), and ED is not always frame 1 (patient090: frame 4).
+patient074 and patient076 hold the same voxels, with masks drawn twice: `twins.py` makes one patient of them.
 
 Source: Bernard et al., Deep Learning Techniques for Automatic MRI Cardiac Multi-structures Segmentation and
     Diagnosis: Is the Problem Solved?, IEEE TMI 37(11), 2018, https://doi.org/10.1109/TMI.2018.2837502 (a citation
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcmr.data.cases import Case, Frame, listed, refuse_duplicates
-from fedcmr.data.tables import number, read_text, whole_number
+from fedcmr.data.tables import number, read_text, release_folder, whole_number
 
 GROUPS = ("NOR", "DCM", "HCM", "MINF", "RV")
 MASK_LABELS = (1, 2, 3)
@@ -47,10 +48,7 @@ def read_acdc(root: Path) -> list[Case]:
         lacks a key or holds a value outside its range, a group is unknown or a code occurs twice. All incomplete
         patients are named at once.
     """
-    if not (root / "training").is_dir():
-        raise ValueError(
-            f"{root}: found no folder 'training'; expected the layout of ACDC. Set data.root to its folder."
-        )
+    root = release_folder(root, "database", "training")
     folders = [
         folder for part in ("training", "testing") for folder in sorted((root / part).glob("*")) if folder.is_dir()
     ]

@@ -56,9 +56,7 @@ def mask_centre(cavity: Tensor, name: str) -> tuple[float, float]:
     """
     places = cavity.nonzero()
     if not len(places):
-        raise ValueError(
-            f"Case {name}: the mask has no left ventricle at ED; expected one. Use data.crop=image, which needs no mask."
-        )
+        raise ValueError(f"Case {name}: the mask has no left ventricle at ED; expected one. Use data.crop=image.")
     low, high = places.amin(0), places.amax(0)
     return float(low[0] + high[0]) / 2, float(low[1] + high[1]) / 2
 

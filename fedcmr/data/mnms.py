@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcmr.data.cases import VENDORS, Case, Frame, listed, vendor_client
-from fedcmr.data.tables import match_rows, number, read_rows, sex, whole_number
+from fedcmr.data.tables import match_rows, number, read_rows, release_folder, sex, whole_number
 
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
 COLUMNS = ("External code", "VendorName", "Vendor", "Centre", "ED", "ES", "Age", "Pathology", "Sex", "Height", "Weight")
@@ -54,9 +54,8 @@ def read_mnms(root: Path) -> list[Case]:
         a row holds an unknown vendor or group, a vendor's letter and name that contradict each other, or a value
         outside its range.
     """
+    root = release_folder(root, "OpenDataset", TABLE)
     table = root / TABLE
-    if not table.is_file():
-        raise ValueError(f"{root}: found no table '{TABLE}'; expected the M&Ms layout. Set data.root to its folder.")
     folders = _patient_folders(root)
     rows = read_rows(table, COLUMNS)
     match_rows(table, [row["External code"] for row in rows], folders)
@@ -107,9 +106,15 @@ def _case(row: Mapping[str, str], folder: Path, root: Path, table: Path) -> Case
         centre=row["Centre"],
         sex=sex(row["Sex"], f"{where}, Sex"),
         age_years=number(row["Age"], f"{where}, Age", 0, 120),
-        height_cm=number(row["Height"], f"{where}, Height", 50, 250),
-        weight_kg=number(row["Weight"], f"{where}, Weight", 2, 400),
+        height_cm=_height(row["Height"], f"{where}, Height"),
+        weight_kg=number(row["Weight"], f"{where}, Weight", 0, 400) or None,  # 0 stands for unknown
     )
+
+
+def _height(text: str, where: str) -> float | None:
+    """Centimetres. The release does not state its unit: up to 2.5 are metres; 0 stands for unknown."""
+    height = number(text, where, 0, 250) or None
+    return 100 * height if height is not None and height <= 2.5 else height
 
 
 def _index(row: Mapping[str, str], phase: str, where: str) -> int:

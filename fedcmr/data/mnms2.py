@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedcmr.data.cases import VENDORS, Case, Frame, listed, vendor_client
-from fedcmr.data.tables import match_rows, read_rows, whole_number
+from fedcmr.data.tables import match_rows, read_rows, release_folder, whole_number
 
 TABLE = "dataset_information.csv"
 COLUMNS = ("SUBJECT_CODE", "DISEASE", "VENDOR", "SCANNER", "FIELD")
@@ -44,9 +44,8 @@ def read_mnms2(root: Path) -> list[Case]:
     Raises: ValueError where the root or the table is missing, rows and folders do not match, an image is missing, or
         a row holds an unknown vendor or group or a code outside 1-360.
     """
+    root = release_folder(root, "MnM2", TABLE)
     table = root / TABLE
-    if not table.is_file():
-        raise ValueError(f"{root}: found no table '{TABLE}'; expected the M&Ms-2 layout. Set data.root to its folder.")
     folders = {folder.name: folder for folder in sorted((root / "dataset").glob("*")) if folder.is_dir()}
     rows = read_rows(table, COLUMNS)
     codes = [_code(row, table) for row in rows]

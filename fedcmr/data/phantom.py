@@ -68,7 +68,7 @@ class Knobs:
         _check("frames", self.frames, 6, 40)
         if self.test_per_vendor % 2:
             raise ValueError(
-                f"data.test_per_vendor={self.test_per_vendor} is odd; expected an even number, half normal and half diseased."
+                f"data.test_per_vendor={self.test_per_vendor} is odd; expected even: half normal, half diseased."
             )
 
 
@@ -78,8 +78,7 @@ def _check(name: str, value: float, least: float, most: float) -> None:
 
 
 def build(knobs: Knobs, progress: Callable[[int, int], None] | None = None, workers: int = 0) -> list[Case]:
-    """The cohort's cases, made first where the cache does not hold them: training patients, then test patients, by
-    code.
+    """The cohort's cases, training before test, by code; made first where the cache does not hold them.
 
     Args:
         progress: called with patients made and all; by default a line on stderr now and then.
@@ -98,7 +97,8 @@ def build(knobs: Knobs, progress: Callable[[int, int], None] | None = None, work
             )
         except OSError as error:
             raise ValueError(
-                f"{folder}: the phantom cohort cannot be written ({error}). Set FEDCMR_CACHE or data.cache to a folder that can."
+                f"{folder}: the phantom cohort cannot be written ({error}). "
+                "Set FEDCMR_CACHE or data.cache to a folder that can."
             ) from error
         cases += [replace(case, source=SOURCE) for case in read_mnms(folder)]
     return cases
@@ -175,9 +175,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def montage(file: Path, knobs: Knobs, root: str) -> None:
-    """Draws test patients of every vendor and group into `file`, and patients of the data set at `root` where one is
-    given.
-    """
+    """Draws test patients of every vendor and group into `file`, beside those of the data set at `root` if given."""
     # matplotlib is slow to import, and a run that draws nothing should not wait for it
     from fedcmr.data.phantoms.montage import draw_montage
 

@@ -9,6 +9,7 @@ Source: the preprocessing of CineMA (Fu et al., https://arxiv.org/abs/2506.00679
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from fedcmr.data.cropping import blank_cylinder, find_heart, mask_centre, window
 from fedcmr.data.nifti import Picture, read_mask, read_pair
 from fedcmr.data.resampling import resample, resample_labels
 
-VERSION = 1  # of the numbers that prepare() makes; part of every cache key
+VERSION = 2  # of the numbers that prepare() makes; part of every cache key
 SPACING_MM = (1.0, 1.0, 10.0)
 WINDOW = 192
 PERCENTILES = (0.95, 99.5)
@@ -89,10 +90,10 @@ def rescale(frame: Tensor, name: str) -> Tensor:
 
     Raises: ValueError, naming `name`, where the two percentiles are equal.
     """
-    low, high = torch.quantile(frame.flatten(), torch.tensor(PERCENTILES, dtype=frame.dtype) / 100)
+    low, high = map(float, np.percentile(frame.numpy(), PERCENTILES))  # torch.quantile sorts: eight times slower
     if not high > low:
         raise ValueError(
-            f"Case {name}: percentiles {PERCENTILES[0]} and {PERCENTILES[1]} of a frame are both {float(low):g}; "
+            f"Case {name}: percentiles {PERCENTILES[0]} and {PERCENTILES[1]} of a frame are both {low:g}; "
             f"expected an image with contrast. Look at the file."
         )
     return (frame.clamp(low, high) - low) / (high - low)

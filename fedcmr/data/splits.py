@@ -7,7 +7,7 @@ first fold. Studies of one person (`Case.patient`) go together. Cases without a 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import accumulate
@@ -54,12 +54,7 @@ def divide_into_sites(cases: Sequence[Case], sites: int, split_seed: int) -> lis
     if not 1 <= sites <= max(len(patients), 1):
         raise ValueError(f"data.sites={sites}; expected 1 to {len(patients)}, the number of patients.")
     strata = _strata(cases, lambda case: f"{case.part}/{case.group}")
-    site = {
-        patient: _numbered(rank, len(ranked), sites, split_seed, f"site/{stratum}")
-        for stratum, members in strata.items()
-        for ranked in (_ranked(members, split_seed, "site"),)
-        for rank, patient in enumerate(ranked)
-    }
+    site = _numbers(strata, sites, split_seed, "site")
     return [replace(case, client=f"site{site[case.patient] + 1}") for case in cases]
 
 
@@ -131,12 +126,8 @@ def _official_sides(cases: Sequence[Case], split_seed: int, label_of: LabelOf) -
 
 
 def _fold_sides(cases: Sequence[Case], fold: int, folds: int, split_seed: int, label_of: LabelOf) -> dict[str, str]:
-    fold_of = {
-        patient: _numbered(rank, len(ranked), folds, split_seed, f"fold/{stratum}")
-        for stratum, members in _strata(cases, lambda case: f"{case.client}/{label_of(case)}").items()
-        for ranked in (_ranked(members, split_seed, "fold"),)
-        for rank, patient in enumerate(ranked)
-    }
+    strata = _strata(cases, lambda case: f"{case.client}/{label_of(case)}")
+    fold_of = _numbers(strata, folds, split_seed, "fold")
     rest = [case for case in cases if fold_of[case.patient] != fold]
     tested = [patient for patient, own in fold_of.items() if own == fold]
     return _shared_out(rest, THREE_QUARTERS, split_seed, label_of) | dict.fromkeys(tested, TEST)
@@ -171,8 +162,14 @@ def _ranked(patients: Iterable[str], split_seed: int, salt: str) -> list[str]:
     return sorted(patients, key=lambda patient: _digest(split_seed, salt, patient))
 
 
-def _numbered(rank: int, n: int, K: int, split_seed: int, stratum: str) -> int:
-    return (rank * K // n + int(_digest(split_seed, "offset", stratum), 16)) % K
+def _numbers(strata: Mapping[str, set[str]], K: int, split_seed: int, salt: str) -> dict[str, int]:
+    """patient -> 0 … K-1: the ranking of each stratum is cut in K contiguous parts, counted from its offset."""
+    numbers = {}
+    for stratum, members in strata.items():
+        offset = int(_digest(split_seed, "offset", f"{salt}/{stratum}"), 16)
+        for rank, patient in enumerate(_ranked(members, split_seed, salt)):
+            numbers[patient] = (rank * K // len(members) + offset) % K
+    return numbers
 
 
 def _digest(split_seed: int, salt: str, word: str) -> str:

@@ -50,6 +50,19 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def release_folder(root: Path, inner: str, holds: str) -> Path:
+    """The folder of a release, be it `root` or, as its archive unpacks, `root/inner`.
+
+    Args:
+        holds: file or folder by which the release is known.
+    Raises: ValueError where neither holds it.
+    """
+    for folder in (root, root / inner):
+        if (folder / holds).exists():
+            return folder
+    raise ValueError(f"{root}: found no '{holds}', there or in '{inner}'. Set data.root to the folder that holds it.")
+
+
 def number(text: str, where: str, least: float, most: float) -> float | None:
     """A number in [least, most]; None where the table says nothing. Raises: ValueError otherwise, naming `where`."""
     if text.strip().lower() in UNKNOWN:

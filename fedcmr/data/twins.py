@@ -11,7 +11,8 @@ and confirmed by a volume that needs no mask: how much changes between ED and ES
 in ml. It differs little between two files of one study and is compared first, since it is cheap.
 
 Source: our design. THRESHOLD and VOLUME_RATIO were set by `experiments/twin_threshold.py` on ACDC's 100 training
-patients, each stored anew on another pixel size, cropped, rescaled, with axes flipped or exchanged.
+patients, each stored anew on another pixel size, cropped, rescaled, with axes flipped or exchanged: r >= 0.736 between
+two files of one study, <= 0.595 between two patients, but 1.000 between patient074 and patient076, who are one person.
 """
 
 import json
@@ -36,7 +37,6 @@ PIXEL_MM = 2
 FINE_MM, SLOW_MM = 1.5, 8.0
 NEAR_MM = 45.0
 ML_PER_VOXEL = 0.01  # 1 x 1 x 10 mm
-
 
 Twins = list[tuple[str, str, float]]
 """Pairs of ids that are one patient's, with their correlation, greatest first."""

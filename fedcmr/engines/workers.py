@@ -54,14 +54,15 @@ class Workers:
     def run(self, jobs: Sequence[Job]) -> Iterator[Handover | list[Prediction]]:
         """Yields each job's answer as it comes. Raises what a job raised, and RuntimeError where a process died."""
         waiting = list(jobs)
-        free, busy = list(self.connections), []
+        free: list[Connection] = list(self.connections)
+        busy: list[Connection] = []
         while waiting or busy:
             while waiting and free:
                 connection = free.pop(0)
                 connection.send(_flat(waiting.pop(0)))
                 busy.append(connection)
-            for connection in wait(busy):
-                assert isinstance(connection, Connection)
+            ready = wait(busy)
+            for connection in [connection for connection in busy if connection in ready]:
                 try:
                     answer = connection.recv()
                 except EOFError as error:

@@ -12,7 +12,7 @@ from lightning import Trainer
 
 from fedcmr.data.loaders import ClientData
 from fedcmr.federation.door import hand_over
-from fedcmr.federation.trainers import trainer
+from fedcmr.federation.trainers import quiet, trainer
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
 from fedcmr.models.adapters import silenced
@@ -63,7 +63,9 @@ class Handover:
     seconds: float
 
 
-def visit(federation: Federation, client: str, server: Server, kept: Tensors, participants: tuple[str, ...]) -> Handover:
+def visit(
+    federation: Federation, client: str, server: Server, kept: Tensors, participants: tuple[str, ...]
+) -> Handover:
     """Runs one client's turn of the round after `server.round`.
 
     Args:
@@ -74,7 +76,7 @@ def visit(federation: Federation, client: str, server: Server, kept: Tensors, pa
     record = _record(federation, client, server.round + 1, participants)
     model, strategy = federation.model, federation.strategy
     received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
-    with one_thread(), torch.random.fork_rng(devices=[]):
+    with one_thread(), quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(visit_seed(federation.seed, record.round, client))
         model.load(received)
         losses = [_train(federation, record, phase, received, kept) for phase in strategy.phases(record.round)]
@@ -86,7 +88,9 @@ def visit(federation: Federation, client: str, server: Server, kept: Tensors, pa
     return Handover(client, hand_over(update, record.roles), keep, loss, time.perf_counter() - began)
 
 
-def predict(federation: Federation, client: str, server: Server, kept: Tensors, part: str, view: str) -> list[Prediction]:
+def predict(
+    federation: Federation, client: str, server: Server, kept: Tensors, part: str, view: str
+) -> list[Prediction]:
     """Scores a client's cases after a round, with its own private tensors or as a newcomer would.
 
     Args:
@@ -96,7 +100,7 @@ def predict(federation: Federation, client: str, server: Server, kept: Tensors, 
     record = _record(federation, client, server.round, ())
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
-    with one_thread():
+    with one_thread(), quiet():
         federation.model.load(mine)
         return _predictions(federation, client, part, view)
 
@@ -153,9 +157,7 @@ def _predictions(federation: Federation, client: str, part: str, view: str) -> l
     members = data.sets[part]
     if not len(members):
         return []
-    tuner = Tuner(
-        federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes))
-    )
+    tuner = Tuner(federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes)))
     scorer: Trainer = trainer(federation.knobs, 0)
     with silenced(federation.model, federation.strategy.at_test):
         batches = scorer.predict(tuner, dataloaders=data.scoring_dataloader(part))

@@ -34,7 +34,9 @@ def views_to_run(strategy: Strategy, names: Sequence[str], round: int) -> tuple[
     return VIEWS if differ and _shares_head(roles) else ("personal",)
 
 
-def score(task: Task, predictions: Sequence[Prediction], strategy: Strategy, names: Sequence[str], round: int) -> Scored:
+def score(
+    task: Task, predictions: Sequence[Prediction], strategy: Strategy, names: Sequence[str], round: int
+) -> Scored:
     """Orders the predictions, completes the views, and scores each client in each view."""
     roles = strategy.roles(names, round)
     complete = list(predictions)

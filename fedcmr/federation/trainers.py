@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lightning import Trainer
 
@@ -12,19 +14,25 @@ def trainer(knobs: Knobs, steps: int) -> Trainer:
     """A Trainer for `steps` optimizer steps; 0 steps for one that only predicts."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    return Trainer(
+        accelerator=knobs.accelerator,
+        devices=1,
+        precision=knobs.precision,  # type: ignore[arg-type]
+        max_steps=steps,
+        max_epochs=-1,
+        gradient_clip_val=knobs.clip or None,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's advice on loaders and devices, which holds for one long training and not for many short ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Trainer(
-            accelerator=knobs.accelerator,
-            devices=1,
-            precision=knobs.precision,  # type: ignore[arg-type]
-            max_steps=steps,
-            max_epochs=-1,
-            gradient_clip_val=knobs.clip or None,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )
+        yield

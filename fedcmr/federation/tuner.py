@@ -64,6 +64,8 @@ class Tuner(LightningModule):
         class_weights: (L,) of the task's loss.
     """
 
+    class_weights: Tensor
+
     def __init__(
         self,
         model: Cardiac,

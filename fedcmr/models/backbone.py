@@ -130,8 +130,7 @@ class Backbone(nn.Module):
 
         T counts the class token, which stands first. Raises: as forward, and for a split outside 0 … depth.
         """
-        device = next(iter(images.values())).device.type
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(self.encoder.cls_token.device.type, enabled=False):
             return self._until({view: image.float() for view, image in images.items()}, split)
 
     def suffix(self, prefix: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:

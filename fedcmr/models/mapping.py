@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fedcmr.models.backbone import Backbone
+from fedcmr.models.backbone import VIEWS, Backbone
 from fedcmr.tensors import TensorName, Tensors
 
 FOUNDATION_HEAD = "pred_head_dict."
@@ -72,8 +72,10 @@ def classifier_part(tensors: Tensors, views: Sequence[str], frames: int) -> dict
     """
     kept = {}
     for name, tensor in tensors.items():
-        part, view, *_ = name.split(".")
-        if part in DECODER_PARTS or (part in VIEW_PARTS and view not in views) or name.endswith(POSITIONS):
+        part, _, rest = name.partition(".")
+        view = rest.partition(".")[0]
+        is_other_view = part in VIEW_PARTS and view in VIEWS and view not in views
+        if part in DECODER_PARTS or is_other_view or name.endswith(POSITIONS):
             continue
         if name.endswith(FIRST_CONV) and tensor.shape[1] != frames:
             tensor = repeat(tensor, "o i ... -> o (f i) ...", f=frames // tensor.shape[1])

@@ -1,5 +1,4 @@
-"""What can be said from a few repeated federations: means, intervals, paired tests, and what such a test could have
-seen.
+"""What can be said from a few repeated federations: means, intervals, paired tests, and what those could have seen.
 
 The unit is one federation (one seed): patients of one federation share its model and are no repeats of the method.
 """

@@ -24,8 +24,10 @@ def of_client(round: Round, client: str) -> dict[str, float | None]:
 
 
 def of_server(round: Round, overall: Mapping[str, Scores]) -> dict[str, float | None]:
-    """What a round says of everybody; balanced accuracy and specificity of each client and of `overall` (view ->
-    metric).
+    """What a round says of everybody.
+
+    Args:
+        overall: view -> metric of all validation patients as one.
     """
     everybody = {**round.scores, "overall": overall}
     scores = {

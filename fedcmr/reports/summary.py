@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fedcmr.messages import Prediction, Round
+from fedcmr.messages import Round
 from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.tasks.task import Scores, Task
 from fedcmr.tensors import Tensors, digest
@@ -110,15 +110,6 @@ def scopes(task: Task, rows: Sequence[Reported], clients: Sequence[str]) -> Tree
         "mean_over": both,
         "overall": {view: _scores(task, rows, view) for view in VIEWS},
         "clients": each,
-    }
-
-
-def pooled_scores(task: Task, predictions: Sequence[Prediction], threshold: float) -> dict[str, Scores]:
-    """view -> metric of these patients as one, for example of all clients' validation patients after a round."""
-    rows = {view: [said for said in predictions if said.view == view] for view in VIEWS}
-    return {
-        view: task.scores([said.label for said in own], [said.probabilities for said in own], threshold)
-        for view, own in rows.items()
     }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +34,7 @@ class ParameterRow(Protocol):
 
 def print_roles(console: Console, rows: Sequence[ParameterRow]) -> None:
     """Every tensor group with its role, parameters and bytes that a client sends of it in a round."""
-    made = Table(title="Model", title_justify="left", title_style="bold")
+    made = _table("Model")
     made.add_column("tensors")
     made.add_column("role")
     made.add_column("parameters", justify="right")
@@ -53,19 +54,19 @@ def print_roles(console: Console, rows: Sequence[ParameterRow]) -> None:
 def print_run(console: Console, summary: Mapping[str, object]) -> None:
     """The end of a run: clients x metrics in both views, the headline, the controls, and where it all comes from."""
     console.print(score_table(summary))
-    console.print(headline(summary), style="bold", highlight=False)
-    console.print(_chosen(summary), highlight=False)
+    console.print(headline(summary), style="bold", highlight=False, soft_wrap=True)
+    console.print(_chosen(summary), highlight=False, soft_wrap=True)
     for name in at(summary, "subsets"):
-        console.print(_subset(summary, name), highlight=False)
+        console.print(_subset(summary, name), highlight=False, soft_wrap=True)
     console.print(control_table(summary))
     for line in _notes(summary):
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def score_table(summary: Mapping[str, object]) -> Table:
     """Test scores of the last round: two rows (views) for each client, their mean, and all patients as one."""
     title = f"{summary['algorithm']} on {summary['data']}, test patients after round {summary['rounds']}"
-    made = Table(title=title, title_justify="left", title_style="bold")
+    made = _table(title)
     made.add_column("client", no_wrap=True)
     made.add_column("n", justify="right")
     made.add_column("view")
@@ -92,7 +93,7 @@ def headline(summary: Mapping[str, object]) -> str:
 
 def control_table(summary: Mapping[str, object]) -> Table:
     """What can be scored without looking at the heart, beside the model over the same patients."""
-    made = Table(title="Controls, all test patients", title_justify="left", title_style="bold")
+    made = _table("Controls, all test patients")
     made.add_column("knows only")
     for heading in ("n", "bal. acc.", "AUROC", "accuracy"):
         made.add_column(heading, justify="right")
@@ -133,6 +134,13 @@ def _notes(summary: Mapping[str, object]) -> list[str]:
     if isinstance(refused, list) and refused:
         lines.append(f"Warning: {len(refused)} updates were refused; summary.json names them.")
     return [*lines, f"Fingerprint {str(summary.get('fingerprint'))[:16]}"]
+
+
+def _table(title: str) -> Table:
+    # narrow enough for the 80 columns that a log file has
+    return Table(
+        title=f"\n{title}", title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
 
 
 def _decimals(value: float | None) -> str:

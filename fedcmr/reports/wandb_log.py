@@ -22,13 +22,13 @@ from fedcmr.tasks.task import Task
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import WandbLogger
+    from wandb import Run
 
 PROJECT = "fedcmr"
 SERVER = "server"
 MODES = ("offline", "online", "disabled")
 FOLD_STRIDE = 100_000
 """Steps of W&B must only grow, from fold to fold and over a resumed run; the axis that is drawn is `round`."""
-
 
 NOT_POOLED: Mapping[str, Scores] = {}
 
@@ -44,7 +44,7 @@ class WandbLog:
         salted: whether patient codes are replaced by salted hashes.
         folds: how many folds there are; with more than one, metrics stand under `fold1/`, `fold2/`, …
         mode: "offline", "online" or "disabled"; "" for what WANDB_MODE says.
-    Raises: ValueError for another mode.
+    Raises: ValueError for another mode, and where W&B does not start.
     """
 
     def __init__(
@@ -80,8 +80,7 @@ class WandbLog:
         """One step in every run.
 
         Args:
-            overall: view -> metric of all validation patients as one (`summary.pooled_scores`); empty where they are
-                not in one place.
+            overall: view -> metric of all validation patients as one; empty where they are not in one place.
         """
         prefix = f"fold{round.fold + 1}/" if self.folds > 1 else ""
         step = round.fold * FOLD_STRIDE + round.number
@@ -115,29 +114,45 @@ class WandbLog:
         self.loggers = {}
 
     def _logger(self, name: str) -> "WandbLogger":
-        import wandb
         from lightning.pytorch.loggers import WandbLogger
 
-        run = wandb.init(
-            project=PROJECT,
-            group=self.group,
-            job_type="server" if name == SERVER else "client",
-            name=name,
-            id=self.ids[name],
-            dir=self.folder,
-            # offline, a resumed run is a second folder of the same id, which `wandb sync` joins
-            resume="allow" if self.mode == "online" else None,
-            reinit="create_new",
-            mode="online" if self.mode == "online" else "offline",
-            settings=wandb.Settings(
-                silent=True, console="off", x_disable_stats=True, x_disable_meta=True, disable_git=True, save_code=False
-            ),
-        )
-        run.define_metric("round")
-        run.define_metric("*", step_metric="round")
-        logger = WandbLogger(experiment=run)
+        logger = WandbLogger(experiment=self._started(name))
         logger.log_hyperparams({**self.config, "client": name})
         return logger
+
+    def _started(self, name: str) -> "Run":
+        """The run of one client or of the server. Raises: ValueError where W&B cannot be reached or logged in to."""
+        import wandb
+
+        try:
+            run = wandb.init(
+                project=PROJECT,
+                group=self.group,
+                job_type="server" if name == SERVER else "client",
+                name=name,
+                id=self.ids[name],
+                dir=self.folder,
+                # offline, a resumed run is a second folder of the same id, which `wandb sync` joins
+                resume="allow" if self.mode == "online" else None,
+                reinit="create_new",
+                mode="online" if self.mode == "online" else "offline",
+                settings=wandb.Settings(
+                    silent=True,
+                    console="off",
+                    x_disable_stats=True,
+                    x_disable_meta=True,
+                    disable_git=True,
+                    save_code=False,
+                ),
+            )
+        except wandb.Error as error:
+            raise ValueError(
+                f"WANDB_MODE={self.mode}: W&B does not start ({error}). Log in by `wandb login`, or leave WANDB_MODE out "
+                "and send the files later by `wandb sync`."
+            ) from error
+        run.define_metric("round")
+        run.define_metric("*", step_metric="round")
+        return run
 
     def _log(self, name: str, metrics: Mapping[str, float | None], prefix: str, number: int, step: int) -> None:
         if name in self.loggers:

@@ -94,8 +94,9 @@ class Detection:
         return replace(self, classes=(HEALTHY, *(group for group in found if group != HEALTHY)), groups=tuple(found))
 
     def label(self, group: str) -> int | None:
-        """Class index of a diagnosis, None for "". Raises: ValueError for a diagnosis that the data set did not
-        have.
+        """Class index of a diagnosis, None for "".
+
+        Raises: ValueError for a diagnosis that the data set did not have.
         """
         if not group:
             return None
@@ -106,12 +107,11 @@ class Detection:
         return self.classes.index(DISEASE)
 
     def head(self, width: int, views: Sequence[str], owners: tuple[str, ...] = ()) -> nn.Module:
-        """Features {"cls": (B, 1, D), view: (B, N, D)} -> logits (B, L). With owners, one head for each; their logits
-        are added.
+        """Features {"cls": (B, 1, D), view: (B, N, D)} -> logits (B, L).
 
         Args:
             width: D.
-            owners: () for one head, or for example ("global", "local").
+            owners: () for one head, or for example ("global", "local") for one of each, whose logits are added.
         """
         classes = len(self.classes)
         if not owners:
@@ -119,11 +119,11 @@ class Detection:
         return OwnedHeads({owner: ViewHeads(width, views, classes, self.knobs.reduce) for owner in owners})
 
     def class_weights(self, counts: Sequence[int]) -> Tensor:
-        """(L,) w_c = n / (m n_c) for n cases of m present classes: every class weighs the same, the mean over cases is
-        1.
+        """(L,) w_c = n / (m n_c) of n cases in m present classes: classes weigh the same, and a case 1 in the mean.
 
         A class without training cases has weight 0: no case asks for it. Ones where `balance` is not "loss" (with
         "sampling", the draw balances).
+
         Args:
             counts: training cases of each class, (L,), not all 0.
         Raises: ValueError without any case.
@@ -147,9 +147,7 @@ class Detection:
         return (class_weights_L[labels_B] * each_B).mean()
 
     def probabilities(self, logits_BL: Tensor) -> Tensor:
-        """Softmax over classes, (B, L), in float64 so that a row's sum is 1 to the precision that reports are written
-        in.
-        """
+        """Softmax over classes, (B, L), in float64: a row's sum is 1 to the precision that reports are written in."""
         return logits_BL.double().softmax(dim=-1)
 
     def decide(self, probabilities: Sequence[float], threshold: float) -> int:
@@ -174,7 +172,9 @@ class Detection:
     def scores_of(
         self, labels: Sequence[int], probabilities: Sequence[Sequence[float]], decided: Sequence[int]
     ) -> Scores:
+        """The metrics of `scoring.scores`, decided already."""
         return scoring.scores(labels, probabilities, decided)
 
     def calibration(self, labels: Sequence[int], probabilities: Sequence[Sequence[float]]) -> Scores:
+        """Intercept and slope of p(disease) = 1 − p(NOR), see `scoring.calibration`."""
         return scoring.calibration([int(label > 0) for label in labels], [sum(row[1:]) for row in probabilities])

@@ -12,6 +12,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from fedcmr.data.mnms import COLUMNS, TABLE
+
 SHAPE = (40, 36, 5)
 SPACING_MM = (3.0, 3.0, 10.0)
 ACDC_LABELS = (1, 2, 3)
@@ -99,8 +101,6 @@ def make_acdc(root: Path, training: Sequence[str], testing: Sequence[str] = ()) 
 
 def make_mnms(root: Path, rows: Sequence[Row], frames: int = 3) -> Path:
     """M&Ms' layout: the table and a 4-D image and mask for each row."""
-    from fedcmr.data.mnms import COLUMNS, TABLE
-
     root.mkdir(parents=True, exist_ok=True)
     with (root / TABLE).open("w", newline="") as stream:
         table = csv.writer(stream)

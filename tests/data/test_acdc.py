@@ -98,7 +98,7 @@ def test_a_patient_in_both_parts_is_refused(tmp_path):
 
 
 def test_a_root_of_another_layout_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="found no folder 'training'"):
+    with pytest.raises(ValueError, match="found no 'training', there or in 'database'"):
         read_acdc(tmp_path)
     (tmp_path / "training").mkdir()
     with pytest.raises(ValueError, match="found no patient folder"):

@@ -45,6 +45,17 @@ def test_rows_without_files_and_files_without_a_row_are_all_named(tmp_path):
         read_mnms(tmp_path)
 
 
+def test_the_folder_above_the_release_will_do_too(tmp_path):
+    make_mnms(tmp_path / "OpenDataset", ROWS)
+    assert read_mnms(tmp_path) == read_mnms(tmp_path / "OpenDataset")
+
+
+@pytest.mark.parametrize(("written", "height"), [("171.5", 171.5), ("1.72", 172.0), ("0", None), ("", None)])
+def test_a_height_is_in_centimetres_or_metres_or_unknown(tmp_path, written, height):
+    (case,) = read_mnms(make_mnms(tmp_path, [Row("A0S9V9", extra={"Height": written})]))
+    assert case.height_cm == height
+
+
 def test_missing_images_are_all_named(tmp_path):
     make_mnms(tmp_path, ROWS)
     for code, folder in (("A0S9V9", "Training/Labeled"), ("C4D5E6", "Testing")):
@@ -80,7 +91,7 @@ def test_a_faulty_row_is_refused_with_its_patient(tmp_path, row, message):
 
 
 def test_a_root_without_the_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="found no table '211230_M&Ms"):
+    with pytest.raises(ValueError, match="found no '211230_M&Ms"):
         read_mnms(tmp_path)
 
 

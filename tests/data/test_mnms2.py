@@ -41,5 +41,5 @@ def test_missing_images_and_folders_are_named(tmp_path):
 
 
 def test_a_root_without_the_table_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"found no table 'dataset_information\.csv'"):
+    with pytest.raises(ValueError, match=r"found no 'dataset_information\.csv'"):
         read_mnms2(tmp_path)

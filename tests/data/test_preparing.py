@@ -8,7 +8,7 @@ from made_data import SHAPE, Heart, make_acdc, write_nifti
 
 from fedcmr.data.acdc import read_acdc
 from fedcmr.data.cases import Case, Frame
-from fedcmr.data.nifti import read_pair
+from fedcmr.data.nifti import read_mask, read_pair
 from fedcmr.data.preparing import SPACING_MM, Geometry, Preprocessing, prepare, rescale
 from fedcmr.data.resampling import resample
 
@@ -117,8 +117,6 @@ def test_real_ventricles_have_the_volumes_of_their_groups():
     root = SHARED / "acdc"
     if not (root / "training").is_dir():
         pytest.skip("unproved: the real ACDC training patients are not beside the repository")
-    from fedcmr.data.nifti import read_mask
-
     fractions = {"NOR": [], "DCM": []}
     for case in read_acdc(root)[0:20:4] + read_acdc(root)[60:80:4]:
         ed, es = read_pair(case)

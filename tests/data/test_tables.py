@@ -13,7 +13,7 @@ def write(tmp_path, text: str):
 
 def test_rows_are_stripped_and_keyed_whatever_the_delimiter_and_mark(tmp_path):
     expected = [{"": "0", "code": "A1", "age": "50"}]
-    assert read_rows(write(tmp_path, ",code,age\n0, A1 ,50\n\n"), ["code"]) == expected
+    assert read_rows(write(tmp_path, ",code,age\n0, A1 ,50\n,,\n\n"), ["code"]) == expected
     assert read_rows(write(tmp_path, "\ufeff;code;age\n0;A1;50\n"), ["code"]) == expected
 
 

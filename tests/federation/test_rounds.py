@@ -54,7 +54,7 @@ class AddingEngine:
 
     def evaluate(self, server: Server, part: str) -> Scored:
         row = Prediction("GE", "p1", part, "personal", 1, (0.25, 0.75))
-        return Scored({"GE": {"personal": {"value": float(server.sent[NAME])}}}, (row,))
+        return Scored({"GE": {"personal": {"value": float(server.sent[NAME])}}}, {}, (row,))
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError

@@ -85,6 +85,11 @@ def test_a_missing_weight_is_a_median_with_a_mark():
     assert missing < 0.1
 
 
+def test_validation_patients_teach_too(fold):
+    moved = {client: Split((), split.train, split.test) for client, split in fold.items()}
+    assert controls([moved], task(), lambda case: Geometry()) == controls([fold], task(), lambda case: Geometry())
+
+
 def test_one_class_in_training_or_test_gives_null():
     alone = {"vendorA": Split(patients("a", "vendorA", 0, 3), (), patients("x", "vendorA", 0, 2))}
     found = controls([alone], task(), lambda case: Geometry())

@@ -7,24 +7,9 @@ import torch
 
 from fedcmr.messages import Refusal
 from fedcmr.reports.journal import read_predictions, write_predictions, write_summary
-from fedcmr.reports.summary import About, fingerprint, scopes, summarise, traffic
+from fedcmr.reports.summary import fingerprint, scopes, summarise, traffic
 
 CLIENTS = ("vendorA", "vendorB", "vendorC")
-ABOUT = About(
-    algorithm="med_dual_lora",
-    fidelity="paper",
-    task="detection",
-    data="phantom",
-    seed=0,
-    rounds=2,
-    clients=CLIENTS,
-    parameters={"frozen": 10, "shared": 4, "private": 2},
-    fingerprint="f" * 64,
-    thresholds={"last": [0.5], "chosen": [0.5]},
-    chosen_rounds=[1],
-    warnings=["vendorC: all test patients are disease"],
-    subsets={"slice_10mm": {"A0", "A2"}},
-)
 
 
 def test_the_headline_is_the_mean_over_clients_with_both_classes(task, rows):
@@ -66,8 +51,8 @@ def test_bytes_are_counted_per_client_and_in_all(make_round):
     assert traffic([]) == {"up": {"clients": {}, "total": 0}, "down": {"clients": {}, "total": 0}}
 
 
-def test_the_summary_has_every_field_and_no_nan(tmp_path, task, rows, make_round):
-    found = summarise(task, ABOUT, rows, [make_round(1), make_round(2)])
+def test_the_summary_has_every_field_and_no_nan(tmp_path, task, about, rows, make_round):
+    found = summarise(task, about, rows, [make_round(1), make_round(2)])
     write_summary(tmp_path, found)
     back = json.loads((tmp_path / "summary.json").read_text())
     fields = (
@@ -87,11 +72,11 @@ def test_the_summary_has_every_field_and_no_nan(tmp_path, task, rows, make_round
     assert back["subsets"]["slice_10mm"]["overall"]["personal"]["n"] == 2
 
 
-def test_every_score_can_be_computed_again_from_the_predictions(tmp_path, task, rows, make_round):
+def test_every_score_can_be_computed_again_from_the_predictions(tmp_path, task, about, rows, make_round):
     write_predictions(tmp_path, task.classes, rows)
     classes, back = read_predictions(tmp_path)
     assert classes == task.classes
-    assert summarise(task, ABOUT, back, [make_round(1)]) == summarise(task, ABOUT, rows, [make_round(1)])
+    assert summarise(task, about, back, [make_round(1)]) == summarise(task, about, rows, [make_round(1)])
 
 
 def test_the_fingerprint_depends_on_values_and_hashes_but_not_on_the_order_of_names():
@@ -104,7 +89,7 @@ def test_the_fingerprint_depends_on_values_and_hashes_but_not_on_the_order_of_na
     assert same != fingerprint([(shared, {"a": "1", "b": "2"})] * 2)
 
 
-def test_a_refusal_keeps_the_number_of_its_fold(task, make_round):
-    found = summarise(task, ABOUT, [], [make_round(1, fold=3)])
+def test_a_refusal_keeps_the_number_of_its_fold(task, about, make_round):
+    found = summarise(task, about, [], [make_round(1, fold=3)])
     assert found["refused"][0]["fold"] == 3
     assert Refusal("vendorC", 1, found["refused"][0]["reason"]) == make_round(1).refused[0]

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import wandb
 
 from fedcmr.reports.wandb_log import WandbLog, wanted_mode
 
@@ -111,6 +112,15 @@ def test_disabled_writes_nothing(tmp_path, task, rows, make_round):
         log.round(make_round(1))
         log.finish(SUMMARY, rows, task)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_one_message(tmp_path, monkeypatch):
+    def refuse(**said: object) -> None:
+        raise wandb.errors.CommError("no answer")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    with pytest.raises(ValueError, match=r"WANDB_MODE=online: W&B does not start \(no answer\)"):
+        WandbLog(tmp_path, "trial", CONFIG, CLIENTS, mode="online")
 
 
 def test_the_environment_decides_and_offline_is_the_default(tmp_path, monkeypatch):

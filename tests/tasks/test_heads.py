@@ -1,10 +1,16 @@
-"""Heads: shapes, names, starting values."""
+"""Heads: shapes, names, parity with the foundation model's classifier."""
+
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from fedcmr.tasks.heads import OwnedHeads, ViewHeads, start
+from fedcmr.tasks.detection import Knobs, build
+from fedcmr.tasks.heads import OwnedHeads, ViewHeads
+
+HEADS = "pred_head_dict."
 
 
 def features(B: int = 2, N: int = 5, D: int = 3) -> dict[str, torch.Tensor]:
@@ -34,19 +40,30 @@ def test_logits_of_two_owners_are_added():
     assert_close(both(features()), mine(features()) + ours(features()))
 
 
-def test_starting_values_are_a_function_of_seed_and_name():
-    first = start(ViewHeads(16, ("sax",), 2), 0)
-    assert list(first) == ["head.sax.weight", "head.sax.bias", "head.cls.weight", "head.cls.bias"]
-    again = start(ViewHeads(16, ("sax",), 2), 0)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["head.sax.weight"], start(ViewHeads(16, ("sax",), 2), 1)["head.sax.weight"])
-    assert not torch.equal(first["head.sax.weight"], first["head.cls.weight"])
-    assert all(tensor.abs().max() <= 0.25 for tensor in first.values())
+def parity(case: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor]:
+    """(features, logits, loss and gradients; weights of the heads; labels) of the foundation model's own classifier."""
+    folder = Path(__file__).resolve().parents[3] / "shared/fixtures/cinema_parity" / case
+    if not folder.exists():
+        pytest.skip("unproved: the parity fixtures are not there")
+    weights = load_file(folder / "state_dict.safetensors")
+    heads = {name.removeprefix(HEADS): tensor for name, tensor in weights.items() if name.startswith(HEADS)}
+    return load_file(folder / "outputs.safetensors"), heads, load_file(folder / "inputs.safetensors")["label"]
 
 
-def test_owners_start_with_different_heads():
-    both = start(OwnedHeads({owner: ViewHeads(16, ("sax",), 2) for owner in ("global", "local")}), 0)
-    assert not torch.equal(both["head.global.sax.weight"], both["head.local.sax.weight"])
+@pytest.mark.parametrize("case", ["tiny_sax", "tiny_sax_lax", "tiny_lax"])
+def test_logits_loss_and_gradients_are_the_foundation_models(case):
+    outputs, heads, labels = parity(case)
+    views = [name.removesuffix(".weight") for name in heads if name.endswith(".weight") and not name.startswith("cls")]
+    given = {name: outputs[f"features.{name}"] for name in (*views, "cls")}
+    for reduce in ("patch", "cls", "all"):
+        head = ViewHeads(given["cls"].shape[2], views, heads["cls.bias"].shape[0], reduce)
+        head.load_state_dict(heads)
+        assert_close(head(given), outputs[f"logits.{reduce}"], rtol=1e-4, atol=2e-5)
+    loss = build(Knobs()).loss(head(given), labels, torch.ones(heads["cls.bias"].shape[0]))
+    assert_close(loss, outputs["loss"], rtol=1e-4, atol=2e-5)
+    loss.backward()
+    for name, tensor in head.named_parameters():
+        assert_close(tensor.grad, outputs[f"grad.{HEADS}{name}"], rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("views", [(), ("cls",)])

@@ -11,6 +11,8 @@ from fedcmr.data.phantoms.heart import ANGLES, THETA, Contours, Heart
 from fedcmr.data.phantoms.painter import Field, Painter, Signal
 from fedcmr.data.phantoms.planes import SUBSLICES, Grid
 
+PERICARDIUM_RESTS = 0.75  # share of the end-diastolic outline that is kept; our choice
+
 
 def paint_heart(
     heart: Heart, grid: Grid, under: Field, grain: Field, phase: float, signals: Mapping[str, float], edge_mm: float
@@ -26,13 +28,14 @@ def paint_heart(
     blood = np.float32(signals["blood"]) * (1 + np.float32(0.035) * grain)
     muscle = np.float32(signals["myocardium"]) * (1 + np.float32(0.09) * grain)
     # trabeculae of the right ventricle are finer than a slice is thick: dark grains in its blood
-    right_blood = blood * (np.float32(0.95) - np.float32(0.22) * np.clip(grain - np.float32(0.4), 0, 2))
+    right_blood = blood * (np.float32(0.90) - np.float32(0.16) * np.clip(grain - np.float32(0.2), 0, 2))
     for thin in range(SUBSLICES):
         heights = grid.heights[:, thin]
         painter = Painter(under.shape, edge_mm)
         painter.image[:] = under
         at = heart.contours(heights, phase)
-        _paint_fat(painter, heart, grid, at, np.float32(0.9 * signals["fat"]))
+        rest = heart.contours(heights, 0.0)
+        _paint_fat(painter, heart, grid, at, rest, np.float32(0.9 * signals["fat"]))
         _paint_right(painter, heart, grid, at, phase, muscle, right_blood)
         scar = np.float32(signals["scar"] - signals["myocardium"]) if heart.targets.group == "MINF" else np.float32(0)
         _paint_left(painter, heart, grid, at, phase, muscle, blood, scar)
@@ -45,12 +48,14 @@ def _look_up(table: Field, grid: Grid) -> Field:
     return table.ravel().take(grid.angle + (np.arange(len(table), dtype=np.int32) * ANGLES)[:, None])
 
 
-def _paint_fat(painter: Painter, heart: Heart, grid: Grid, at: Contours, fat: Signal) -> None:
-    outer = np.maximum(at.right + 3.2, at.epi)
+def _paint_fat(painter: Painter, heart: Heart, grid: Grid, at: Contours, rest: Contours, fat: Signal) -> None:
+    # the pericardium hardly moves: what the ventricles leave in systole is filled by the fat around them
+    now, before = (np.maximum(c.right + 3.2, c.epi) for c in (at, rest))
+    outer = np.maximum(now, PERICARDIUM_RESTS * before + (1 - PERICARDIUM_RESTS) * np.maximum(now, 0))
     groove = heart.fat_mm * (0.55 + 1.1 * np.exp(-((at.zeta / 0.25) ** 2)))[:, None]
     # thick over the right ventricle and in the grooves at both insertions, thin where the lateral wall meets the lung
     side = 0.55 + 0.40 * np.cos(THETA) + 0.5 * np.exp(-(((np.abs(THETA) - 1.2) / 0.3) ** 2))
-    rim = np.where(outer > 0, outer + groove * side, -1000).astype(np.float32)
+    rim = np.where(before > 0, outer + groove * side, -1000).astype(np.float32)
     painter.fill(grid.radius - _look_up(rim, grid), fat)
 
 
@@ -61,8 +66,10 @@ def _paint_right(
         return
     # the radius runs aslant to the wall where the outline turns: true distance = radial distance · cosine
     slope = _look_up(_cosine(at.right), grid)
-    free = (grid.radius - _look_up(at.right, grid)) * slope
-    painter.fill(free - np.float32(2.6 + 1.6 * phase), muscle)
+    radial = grid.radius - _look_up(at.right, grid)
+    # at the insertions the outline is nearly radial; a wall must not reach out along the ray there
+    free = np.maximum(radial * slope, radial - np.float32(3))
+    painter.fill(free - np.float32(2.0 + 1.4 * phase), muscle)
     rough = (1.5 + 3.0 * np.clip(at.zeta_right, 0, 1))[:, None] * _texture(heart, at.zeta_right)
     painter.fill(free, np.float32(0.6) * blood + np.float32(0.4) * muscle)
     painter.fill(free + _look_up(rough.astype(np.float32), grid), blood)
@@ -90,7 +97,7 @@ def _paint_left(
     wall = muscle if scar == 0 else muscle + scar * _look_up(heart.disease(at.zeta).astype(np.float32), grid)
     painter.fill(grid.radius - _look_up(at.epi, grid), wall)
     rim = np.clip(at.endo, 0, None)
-    depth = (1.6 + 3.6 * np.clip(at.zeta, 0, 1))[:, None] * _texture(heart, at.zeta) * np.clip(rim / 20, 0, 1)
+    depth = (2.2 + 4.4 * np.clip(at.zeta, 0, 1))[:, None] * _texture(heart, at.zeta) * np.clip(rim / 20, 0, 1)
     rough = np.where(at.endo > 0, np.maximum(rim - depth, 0.3 * rim), -1000).astype(np.float32)
     painter.fill(grid.radius - _look_up(at.endo, grid), np.float32(0.5) * (blood + muscle))
     painter.fill(grid.radius - _look_up(rough, grid), blood)
@@ -118,9 +125,7 @@ def _paint_papillary(
 def _paint_above(
     painter: Painter, heart: Heart, grid: Grid, heights: Field, phase: float, signals: Mapping[str, float]
 ) -> None:
-    """Atria, aortic root and outflow of the right ventricle: only where the rings have come down past the
-    sub-slice.
-    """
+    """Atria, aortic root and right outflow, only where the rings have come down past the sub-slice."""
     up_left, up_right = heart.descent_mm * phase - heights, heart.right_descent_mm * phase - heights
     rows = np.flatnonzero((up_left > -1) | (up_right > -1))
     if not len(rows):

@@ -26,15 +26,13 @@ ANGLES = 360
 THETA: Table = (2 * np.pi / ANGLES * np.arange(ANGLES, dtype=np.float32) + np.pi) % (2 * np.pi) - np.pi
 MUSCLE_G_PER_ML = 1.05
 HEIGHTS = (np.arange(48, dtype=np.float32) + 0.5) / 48
-# centre and half-width of a coronary territory: θ, its spread (radians), ζ, its spread; after the 17 segments of Cerqueira 2002
+# coronary territories after the 17 segments of Cerqueira 2002: centre and spread in θ (radians), then in ζ
 TERRITORY = {"LAD": (0.75, 0.85, 0.72, 0.33), "RCA": (-1.35, 0.7, 0.32, 0.36), "LCX": (-2.75, 0.75, 0.42, 0.36)}
 
 
 @dataclass(frozen=True)
 class Contours:
-    """Radii at S heights, (S, ANGLES) in mm from the LV axis; -1000 where a structure is absent. Heights ζ and ζr
-    (S,).
-    """
+    """Radii in mm from the LV axis, (S, ANGLES), -1000 where a structure is absent; heights ζ and ζr, (S,)."""
 
     endo: Table
     epi: Table
@@ -146,17 +144,15 @@ class Heart:
         )
 
     def crescent(self, zeta: Table) -> Table:
-        """q(θ, ζr): outline of the right ventricle over the septum, 0 to about 1, (S, ANGLES); towards the outflow
-        at the base.
-        """
+        """q(θ, ζr), (S, ANGLES), 0 to 1: how far the right ventricle reaches from the septum, over its height H."""
         low, high = self.insertions
         across = np.clip((THETA - low) / (high - low), 0, 1)
         inside = np.clip(zeta, 0, 1)[:, None]
         along = (1 - inside**2.2) ** 0.85
-        # base: the corner points to the outflow tract; towards the apex it moves to the acute margin, above the diaphragm
+        # base: the corner points to the outflow tract; towards the apex it moves to the acute margin over the diaphragm
         corner = 0.56 - 0.26 * inside
         straight = np.minimum(across / corner, (1 - across) / (1 - corner))
-        round_part = np.clip(np.sin(np.pi * across), 0, 1) ** 0.55
+        round_part = np.clip(np.sin(np.pi * across), 0, 1) ** 0.7
         outline = (1 - self.triangle) * round_part + self.triangle * np.clip(straight, 0, 1) ** 0.75
         return np.where((across > 0) & (across < 1), outline, 0.0) * along
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fedcmr.data.cases import Case, Frame
 
 WINDOW_MM = 170.0
-LEVELS = (("base", 0.15), ("middle", 0.5), ("apex", 0.85))
+LEVELS = (("base", 0.25), ("middle", 0.5), ("apex", 0.85))
 
 
 def draw_montage(file: Path, rows: Mapping[str, Sequence[Case]], groups: Sequence[str]) -> None:

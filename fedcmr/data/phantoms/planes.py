@@ -18,8 +18,12 @@ ORIGIN_MM = np.array([40.0, -33.0, -3.0])
 
 @dataclass(frozen=True)
 class Axes:
-    """Unit vectors in patient axes (left, back, head): `apex` along the LV axis, `septum` to the RV, `front` towards
-    the anterior wall; image `rows` and `columns` (x and y of the file)."""
+    """Unit vectors in patient axes (left, back, head).
+
+    Args:
+        apex: along the LV axis. septum: from there to the RV. front: to the anterior wall.
+        rows, columns: x and y of the file.
+    """
 
     apex: Field
     septum: Field
@@ -30,9 +34,13 @@ class Axes:
 
 @dataclass(frozen=True)
 class Grid:
-    """Where the voxels of a scan lie in the heart: `across` (Z, P) and `forward` (Z, P) in mm from the LV axis
-    towards septum and front, for the pixels `inside` (P,) of a flattened slice; `angle` (Z, P) index into THETA,
-    `radius` (Z, P); `heights` (Z, SUBSLICES)."""
+    """Where the voxels of a scan lie in the heart.
+
+    Args:
+        inside: (P,) pixels of a flattened slice that can hold heart.
+        across, forward: (Z, P) mm from the LV axis towards septum and front. radius: (Z, P) mm.
+        angle: (Z, P) index into THETA. heights: (Z, SUBSLICES) mm over the mitral ring.
+    """
 
     inside: NDArray[np.int64]
     across: Field
@@ -63,9 +71,7 @@ def unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def affine(scan: Acquisition, axes: Axes, heart: Heart) -> NDArray[np.float64]:
-    """Voxel index -> right, anterior, superior in mm (NIfTI's axes). Columns are orthogonal, their lengths the
-    spacing.
-    """
+    """Voxel index -> right, anterior, superior in mm, (4, 4); its columns are orthogonal and as long as the spacing."""
     pixel, spacing = scan.profile.pixel_mm, scan.profile.spacing_mm
     steps = np.stack([axes.rows * pixel, axes.columns * pixel, -axes.apex * spacing], axis=1)
     matrix = np.eye(4)
@@ -105,9 +111,7 @@ def patient_points(scan: Acquisition, axes: Axes, heart: Heart, every: int = 1) 
 
 
 def heart_grid(scan: Acquisition, axes: Axes, heart: Heart) -> Grid:
-    """The pixels near the heart, in the heart's coordinates. The LV axis leans and bends a little from slice to
-    slice.
-    """
+    """The pixels near the heart, in its coordinates; the LV axis leans and bends a little from slice to slice."""
     pixel = scan.profile.pixel_mm
     row = (np.arange(scan.shape[0]) - 0.5 * (scan.shape[0] - 1)) * pixel + scan.offset_mm[0]
     column = (np.arange(scan.shape[1]) - 0.5 * (scan.shape[1] - 1)) * pixel + scan.offset_mm[1]

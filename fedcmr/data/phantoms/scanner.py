@@ -2,10 +2,11 @@
 
 Each number of an acquisition is drawn around its vendor's mean; the vendors' means lie around one common mean, and
 `acquisition_shift` says how far: common + shift · (vendor - common). 0 makes the vendors equal, 1 makes them differ
-as below. The spread inside a vendor stays as it is, and nothing here depends on who is imaged. Directions of the
-differences follow what the M&Ms images and the vendors' sequences show (in-plane pixel 1.2 to 1.5 mm, 8 to 10 mm
-slices, 1.5 T and 3 T, surface-coil shading more or less corrected, stored maxima of a few hundred to a few
-thousand); the size of each is our choice.
+as below. The spread inside a vendor stays as it is, and nothing here depends on who is imaged.
+
+Which way the vendors differ follows what M&Ms images show: 1.5 T and 3 T, sharper or softer, surface-coil shading more
+or less corrected, stored maxima that lie a factor of ten apart. How far is our choice. To keep a cohort below 1 GB the
+pixels are a little coarser (about 1.6 mm, as ACDC's), the field of view smaller and the stored maxima lower than usual.
 """
 
 from collections.abc import Mapping
@@ -139,8 +140,7 @@ def limited(profile: Profile) -> Profile:
 
 
 def draw_acquisition(rng: np.random.Generator, vendor: str, mean: Profile, largest: int) -> Acquisition:
-    """One patient's scan around the vendor's mean. Independent of the patient: coverage, field of view and centring
-    too.
+    """One patient's scan around the vendor's mean; nothing of it, not even coverage or centring, knows the patient.
 
     Args:
         rng: consumed in a fixed order. mean: from `draw_vendor`. largest: most rows or columns of the stored matrix.

@@ -18,9 +18,7 @@ FAT_SHIFT_HZ_PER_T = 147.0  # 3.45 ppm · 42.58 MHz/T
 
 @dataclass(frozen=True)
 class Tissue:
-    """T1 and T2 in ms at 1.5 T and at 3 T; proton density relative to water, 0 to 1; `fat`: precesses at the fat
-    frequency.
-    """
+    """T1 and T2 in ms at (1.5 T, 3 T); proton density over water's, 0 to 1; `fat`: precesses as fat does."""
 
     t1_ms: tuple[float, float]
     t2_ms: tuple[float, float]
@@ -86,7 +84,7 @@ def tissue_signals(field_t: float, tr_ms: float, flip_deg: float) -> dict[str, f
         offset = cycles - round(cycles)
         sign = -1.0 if round(cycles) % 2 else 1.0
         # our choice: fat never falls fully into the dark band, its spectrum is broad
-        beta = 2 * np.pi * float(np.clip(offset, -0.28, 0.28))
+        beta = 2 * np.pi * float(np.clip(offset, -0.22, 0.22))
         shown = steady_state(tissue.t1_ms[column], tissue.t2_ms[column], tr_ms, flip_deg, beta)
         signals[name] = sign * tissue.density * float(shown)
     blood = signals["blood"]
@@ -96,9 +94,7 @@ def tissue_signals(field_t: float, tr_ms: float, flip_deg: float) -> dict[str, f
 def banding(
     off_resonance_hz: NDArray[np.float32], field_t: float, tr_ms: float, flip_deg: float
 ) -> NDArray[np.float32]:
-    """Signal off resonance over signal on resonance, for muscle; 1 in the pass band, near 0 in the dark band. Shape
-    as given.
-    """
+    """Muscle's signal off resonance over that on resonance: 1 in the pass band, about 0 in the dark. Shape as given."""
     column = 0 if field_t < 2 else 1
     muscle = TISSUES["muscle"]
     t1, t2 = muscle.t1_ms[column], muscle.t2_ms[column]

@@ -55,8 +55,7 @@ WORTH_A_PROCESS = 24
 
 
 def write_cohort(patients: Sequence[Patient], folder: Path, workers: int, progress: Callable[[int, int], None]) -> None:
-    """Makes `folder` with these patients, unless it is there. Two processes may do so at once; a killed one leaves
-    no half cohort.
+    """Makes `folder` with these patients, unless it is there; two processes may do so at once.
 
     Args:
         patients: of one part. workers: processes, >= 1; small cohorts are made in this one.
@@ -93,7 +92,8 @@ def _write_patients(
                     progress(len(rows), len(patients))
         except BrokenProcessPool:
             warnings.warn(
-                "Worker processes could not be started (a script without `if __name__ == '__main__':`, or too little memory); "
+                "Worker processes could not be started (a script without `if __name__ == '__main__':`, or too "
+                "little memory); "
                 "the phantom cohort is made in this process: slower, the same bytes.",
                 stacklevel=2,
             )
@@ -143,9 +143,7 @@ def stored(image: NDArray[np.float32], gamma: float, maximum: float) -> NDArray[
 def write_nifti(
     file: Path, voxels_TZXY: NDArray[np.int16] | NDArray[np.uint8], matrix: NDArray[np.float64], step_s: float
 ) -> None:
-    """A gzipped 4-D NIfTI (x, y, z, t), pixdim and sform agreeing. Its gzip header holds no time: equal voxels,
-    equal bytes.
-    """
+    """A gzipped 4-D NIfTI (x, y, z, t), pixdim and sform agreeing; equal voxels make equal bytes."""
     voxels = rearrange(voxels_TZXY, "t z x y -> x y z t")
     image = nib.Nifti1Image(voxels, matrix)
     image.header.set_xyzt_units("mm", "sec")

@@ -70,6 +70,15 @@ def test_the_two_views_are_scored_apart() -> None:
     assert scored.scores["GE"]["global"]["sensitivity"] == 1.0
 
 
+def test_all_patients_are_scored_as_one_beside_their_clients() -> None:
+    # vendor by vendor one class only; together two of each, of whom three are right
+    rows = [row("GE", "p1", 0, 0.2), row("GE", "p2", 0, 0.7), row("Canon", "p3", 1, 0.9), row("Canon", "p4", 1, 0.8)]
+    scored = score(task(), rows, Strategy(), NAMES, 1)
+    assert scored.overall["personal"]["balanced_accuracy"] == 0.75
+    assert scored.overall["personal"]["n"] == 4
+    assert scored.scores["GE"]["personal"]["balanced_accuracy"] is None
+
+
 def test_a_client_of_one_class_has_no_balanced_accuracy() -> None:
     scored = score(task(), [row("GE", "p1", 0, 0.2), row("Siemens", "p2", 1, 0.9)], Strategy(), NAMES, 1)
     for client in ("GE", "Siemens"):

@@ -1,0 +1,144 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from fedcmr.models.lowrank import AdaptedLinear, starting_value
+from fedcmr.tensors import Branch
+
+BRANCHES = (Branch("global", rank=2, alpha=6.0), Branch("local", rank=3, alpha=1.5))
+
+
+def trained(branches: tuple[Branch, ...] = BRANCHES) -> AdaptedLinear:
+    """A layer from 5 to 7 channels whose factors are not zero."""
+    layer = AdaptedLinear(nn.Linear(5, 7), branches, 0.0)
+    for index, factor in enumerate(layer.branches.parameters()):
+        nn.init.normal_(factor, generator=torch.Generator().manual_seed(index))
+    return layer
+
+
+def test_output_is_the_layer_plus_each_scaled_branch() -> None:
+    layer, x = trained(), torch.randn(4, 3, 5)
+    shared, own = layer.branches["global"], layer.branches["local"]
+    expected = layer.weights(x) + 3.0 * x @ shared.A.T @ shared.B.T + 0.5 * x @ own.A.T @ own.B.T
+    assert_close(layer(x), expected)
+
+
+def test_two_branches_are_one_of_the_sum_of_ranks() -> None:
+    layer = trained()
+    joined = AdaptedLinear(layer.weights, (Branch("global", rank=5, alpha=5.0),), 0.0)
+    with torch.no_grad():
+        shared, own = layer.branches["global"], layer.branches["local"]
+        joined.branches["global"].A.copy_(torch.cat([shared.A, own.A]))
+        joined.branches["global"].B.copy_(torch.cat([3.0 * shared.B, 0.5 * own.B], dim=1))
+    x = torch.randn(4, 5)
+    assert_close(joined(x), layer(x))
+
+
+def test_gradients_are_those_of_separate_branches() -> None:
+    layer, x = trained(), torch.randn(4, 5)
+    layer(x).square().sum().backward()
+    together = {name: tensor.grad for name, tensor in layer.branches.named_parameters()}
+    layer.zero_grad()
+    apart = layer.weights(x)
+    for name, pair in layer.branches.items():
+        apart = apart + layer.scales[name] * (x @ pair.A.T @ pair.B.T)
+    apart.square().sum().backward()
+    for name, tensor in layer.branches.named_parameters():
+        assert_close(together[name], tensor.grad)
+
+
+def test_the_scale_acts_in_the_forward_pass() -> None:
+    # so that the gradient of B carries it: d(sum of outputs)/dB[:, r] = s Σ_x A_r x
+    layer, x = trained((Branch("global", rank=2, alpha=6.0),)), torch.randn(4, 5)
+    layer(x).sum().backward()
+    pair = layer.branches["global"]
+    assert_close(pair.B.grad, (3.0 * (x @ pair.A.T).sum(dim=0)).expand(7, 2).detach())
+
+
+def test_before_training_the_layer_is_the_frozen_one_bit_by_bit() -> None:
+    layer, x = trained(), torch.randn(64, 5)
+    with torch.no_grad():
+        for pair in layer.branches.values():
+            pair.B.zero_()
+    assert torch.equal(layer(x), layer.weights(x))
+
+
+def test_no_branch_leaves_the_layer_as_it_is() -> None:
+    layer, x = AdaptedLinear(nn.Linear(5, 7), (), 0.0), torch.randn(4, 5)
+    assert torch.equal(layer(x), layer.weights(x))
+
+
+def test_delta_is_added_to_the_weight() -> None:
+    layer, x = trained(), torch.randn(4, 5)
+    before, delta = layer(x), torch.randn(7, 5)
+    layer.delta = delta
+    assert_close(layer(x), before + x @ delta.T)
+
+
+def test_merged_gives_the_same_output_and_the_weight_comes_back_bit_by_bit() -> None:
+    layer, x = trained(), torch.randn(4, 5)
+    layer.delta = torch.randn(7, 5)
+    weight, before = layer.weights.weight.clone(), layer(x)
+    layer.merge()
+    assert_close(layer(x), before)
+    assert not torch.equal(layer.weights.weight, weight)
+    layer.unmerge()
+    assert torch.equal(layer.weights.weight, weight)
+    assert torch.equal(layer(x), before)
+
+
+def test_merging_twice_and_taking_back_nothing_are_refused() -> None:
+    layer = trained()
+    with pytest.raises(ValueError, match="not merged"):
+        layer.unmerge()
+    layer.merge()
+    with pytest.raises(ValueError, match="merged already"):
+        layer.merge()
+
+
+def test_frozen_weights_and_input_get_no_gradient() -> None:
+    layer, x = trained(), torch.randn(4, 5)
+    layer(x).sum().backward()
+    assert layer.weights.weight.grad is None
+    assert layer.weights.bias.grad is None
+    assert x.grad is None
+
+
+def test_dropout_is_heard_in_training_only_and_by_the_branches_only() -> None:
+    layer = AdaptedLinear(nn.Linear(5, 7), BRANCHES, 0.5)
+    for factor in layer.branches.parameters():
+        nn.init.ones_(factor)
+    x = torch.rand(64, 5)
+    assert torch.equal(layer.eval()(x), layer(x))
+    assert not torch.equal(layer.train()(x), layer(x))
+    layer.gains = dict.fromkeys(layer.gains, 0.0)
+    assert torch.equal(layer(x), layer.weights(x))
+
+
+def test_state_holds_the_layer_the_factors_and_a_delta_only_where_there_is_one() -> None:
+    layer = trained()
+    factors = {f"branches.{branch}.{factor}" for branch in ("global", "local") for factor in "AB"}
+    assert set(layer.state_dict()) == {"weights.weight", "weights.bias"} | factors
+    layer.delta = torch.zeros(7, 5)
+    assert "delta" in layer.state_dict()
+
+
+def test_starting_a_is_uniform_within_one_over_the_root_of_its_inputs_and_b_is_zero() -> None:
+    drawn = starting_value("encoder.blocks.0.attn.q.branches.global.A", torch.empty(8, 400), 0)
+    assert drawn.abs().max() <= 1 / 20
+    assert_close(drawn.std().item(), 1 / 20 / math.sqrt(3), rtol=0.05, atol=0)
+    assert not starting_value("encoder.blocks.0.attn.q.branches.global.B", torch.empty(7, 8), 0).any()
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_a_dropout_that_is_no_probability_is_refused(dropout: float) -> None:
+    with pytest.raises(ValueError, match=r"adapter\.dropout"):
+        AdaptedLinear(nn.Linear(5, 7), BRANCHES, dropout)
+
+
+def test_two_branches_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="names that differ"):
+        AdaptedLinear(nn.Linear(5, 7), (Branch("global"), Branch("global", rank=2)), 0.0)

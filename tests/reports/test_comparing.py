@@ -1,0 +1,68 @@
+"""table.json against values worked out by hand."""
+
+import pytest
+
+from fedcmr.reports.comparing import Repeats, comparison_table
+
+
+def test_a_row_has_means_over_seeds(repeats):
+    row = comparison_table(repeats)["rows"][0]
+    # vendorA .70 .71 .72 twice, vendorB .60 .58 in turn
+    found = row["metrics"]["clients"]["vendorA"]["personal"]["balanced_accuracy"]
+    assert found["mean"] == pytest.approx(0.71)
+    assert found["sd"] == pytest.approx((4 * 0.01**2 / 5) ** 0.5)
+    assert row["metrics"]["mean"]["personal"]["balanced_accuracy"]["mean"] == pytest.approx((0.71 + 0.59) / 2)
+    assert row["metrics"]["mean"]["global"]["auroc"] == {"mean": None, "sd": None, "ci95": None}
+    assert row["worst_client"]["personal"]["balanced_accuracy"]["mean"] == pytest.approx(0.59)
+    assert row["seeds"] == [0, 1, 2, 3, 4, 5]
+    assert row["bytes_up"] == 8000
+    assert row["bytes_up_per_client_and_round"] == 2000
+    assert row["seconds"] == 12.5
+
+
+def test_every_other_row_is_compared_with_the_first(repeats):
+    table = comparison_table(repeats)
+    assert table["reference"] == "med_dual_lora"
+    assert table["rows"][0]["versus"] == []
+    (better,), (same,) = (row["versus"] for row in table["rows"][1:])
+    assert better["algorithm"] == "med_dual_lora"
+    assert better["metric"] == "mean.personal.balanced_accuracy"
+    assert better["difference"] == pytest.approx(0.045)
+    assert better["p"] == pytest.approx(2 / 64)
+    assert better["p_corrected"] == pytest.approx(4 / 64)
+    assert better["test"] == "exact sign-flip over 6 federations, Holm"
+    assert (same["difference"], same["p"], same["p_corrected"]) == (0, 1, 1)
+
+
+def test_with_few_seeds_there_is_no_p_but_a_reason(repeats):
+    few = [Repeats(one.algorithm, one.summaries[:3], one.seconds[:3]) for one in repeats]
+    table = comparison_table(few)
+    assert table["rows"][1]["versus"][0]["p"] is None
+    assert table["rows"][1]["versus"][0]["test"].startswith("no test: 3 pairs")
+    assert table["detectable_difference"] > 0
+
+
+def test_only_phantoms_have_a_primary_endpoint(repeats):
+    assert comparison_table(repeats)["primary"]["metric"] == "mean.personal.balanced_accuracy"
+    assert comparison_table(repeats, is_primary=False)["primary"] is None
+
+
+def test_controls_and_provenance_stand_beside_the_rows(repeats):
+    table = comparison_table(repeats)
+    assert table["controls"]["always_disease"]["accuracy"] == pytest.approx(0.8)
+    assert table["controls"]["height_weight"] == {}
+    assert table["provenance"] == ["Backbone tiny: seeded random weights, not pre-trained."]
+
+
+def test_one_seed_of_one_algorithm_is_a_table_too(repeats):
+    table = comparison_table([Repeats("med_dual_lora", repeats[0].summaries[:1], [3.0])])
+    assert table["detectable_difference"] is None
+    assert table["rows"][0]["metrics"]["mean"]["personal"]["auroc"]["ci95"] is None
+
+
+def test_algorithms_that_ran_other_seeds_cannot_be_paired(repeats):
+    other = Repeats("local_only", repeats[2].summaries[:5], repeats[2].seconds[:5])
+    with pytest.raises(ValueError, match=r"local_only ran seeds \[0, 1, 2, 3, 4\], med_dual_lora \[0, 1, 2, 3, 4, 5\]"):
+        comparison_table([repeats[0], other])
+    with pytest.raises(ValueError, match="Nothing to compare"):
+        comparison_table([])
