@@ -2,10 +2,10 @@
 
     python experiments/phantom_vs_acdc.py ../shared/data/acdc [FILE]
 
-Left: the default cohort's training patients (seed 0) as drawn. Right: ACDC's training patients, counted from their masks
-(mass at 1.05 g/ml). Mean ± SD by group, volumes and mass over body surface area; the wall is the mean end-diastolic one of
-the middle third of the ventricle, from the areas inside and outside it. Prints Markdown, and writes it to FILE where one
-is given. Under a minute; no image is opened.
+Left: the default cohort's training patients (seed 0) as drawn. Right: ACDC's training patients, counted from their
+masks (mass at 1.05 g/ml). Mean ± SD by group, volumes and mass over body surface area; the wall is the mean
+end-diastolic one of the middle third of the ventricle, from the areas inside and outside it. Prints Markdown, and
+writes it to FILE where one is given. Under a minute; no image is opened.
 """
 
 import sys

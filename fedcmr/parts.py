@@ -109,6 +109,9 @@ class AdapterKnobs:
 class HeadKnobs:
     """owner: whose is the task's head: "shared", "private", "both" (the logits of two heads are added), or "auto": what
     the algorithm fixes, and shared where it leaves the head open.
+
+    With "both" the two heads receive equal gradients, so the server can work out much of the private head from the
+    shared one: nothing that has to stay secret should be trusted to it.
     """
 
     owner: str = "auto"
@@ -247,6 +250,8 @@ class Parts:
     def federation(self) -> Federation:
         """The clients of this fold around the model."""
         visit = self.config.of("visit", VisitKnobs)
+        if self.strategy.optimizer:
+            visit = replace(visit, optimizer=self.strategy.optimizer)
         start = self.model.start(self.config.of("", RunKnobs).seed)
         fetch = self.fetch()
         splits = self.folds[self.recipe.fold]
@@ -259,6 +264,10 @@ class Parts:
         return Federation(
             self.model, start, clients, self.strategy, self.task, visit, self.config.of("", RunKnobs).seed
         )
+
+    def label_word(self, case: Case) -> str:
+        """Name of a case's class; "" where it has no diagnosis."""
+        return label_word(self.task)(case)
 
     def label_of(self, case: Case) -> int:
         """Class index of a labelled case."""

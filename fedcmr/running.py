@@ -19,7 +19,7 @@ from fedcmr.messages import Round, Server
 from fedcmr.parts import Parts, Recipe, RunKnobs, parts_of
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
-from fedcmr.reports.folder import Found, claim
+from fedcmr.reports.folder import Found, claim, look
 from fedcmr.reports.journal import CHOSEN, LAST
 from fedcmr.reports.progress import Progress
 
@@ -37,35 +37,46 @@ class Result:
 
 
 def course(config: Config, folder: Path, resume: bool) -> Result:
-    """Runs everything; a run that is finished already is only printed."""
+    """Runs everything and prints it; a run that is finished already is only printed."""
     console = Console()
-    if claim(folder, config, resume) is Found.FINISHED:
-        console.print(f"{folder} holds this run, finished.")
-        summary = journal.read_summary(folder)
-        print_run(console, summary)
-        return Result(folder, summary)
-    parts = parts_of(Recipe(config))
-    for line in (*provenance(parts), *parts.warnings):
-        console.print(line, highlight=False)
-    prepare(parts, console, os.cpu_count() or 1)
-    print_roles(console, role_groups(parts))
-    summary = _trained(parts, folder, console)
+    summary = train(config, folder, resume, console, folder.name)
     print_run(console, summary)
-    console.print(f"All of it: {folder}", highlight=False)
+    console.print(f"All of it: {folder}", highlight=False, soft_wrap=True)
     return Result(folder, summary)
 
 
-def _trained(parts: Parts, folder: Path, console: Console) -> dict[str, object]:
-    """Every fold's rounds, and what they leave in the folder."""
-    clients, folds = sorted(parts.folds[0]), len(parts.folds)
-    log = WandbLog(folder, folder.name, parts.config.plain(), clients, not parts.is_phantom, folds)
+def train(config: Config, folder: Path, resume: bool, console: Console, group: str) -> Mapping[str, object]:
+    """Runs everything; returns the summary, at once where the folder holds this run finished.
+
+    Args:
+        group: under which its W&B runs stand together.
+    """
+    if look(folder, config, resume) is Found.FINISHED:
+        console.print(f"{folder} holds this run, finished.", highlight=False, soft_wrap=True)
+        return journal.read_summary(folder)
+    began = time.perf_counter()
+    parts = parts_of(Recipe(config))
+    for line in (*provenance(parts), *parts.warnings):
+        console.print(line, highlight=False, soft_wrap=True)
+    prepare(parts, console, os.cpu_count() or 1)
+    print_roles(console, role_groups(parts))
+    claim(folder, config)
     try:
-        with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds) as progress:
-            ends = [run_fold(parts.at(fold), folder, log, progress) for fold in range(folds)]
-            summary = write_down(parts, folder, ends)
-            log.finish(summary, [row for end in ends for row in end.rows], parts.task)
+        return _trained(parts, folder, console, group)
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"Go on by: python -m fedcmr.run --resume {folder}") from interrupt
+    finally:
+        journal.append_timing(folder, {"part": "run", "seconds": time.perf_counter() - began})
+
+
+def _trained(parts: Parts, folder: Path, console: Console, group: str) -> Mapping[str, object]:
+    """Every fold's rounds, and what they leave in the folder."""
+    clients, folds = sorted(parts.folds[0]), len(parts.folds)
+    log = WandbLog(folder, group, parts.config.plain(), clients, not parts.is_phantom, folds)
+    with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds) as progress:
+        ends = [run_fold(parts.at(fold), folder, log, progress) for fold in range(folds)]
+        summary = write_down(parts, folder, ends)
+        log.finish(summary, [row for end in ends for row in end.rows], parts.task)
     return summary
 
 

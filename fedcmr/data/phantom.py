@@ -8,6 +8,9 @@ cohort. Seeds 0 to 9 are for development, 100 and above for released tables; eac
     python -m fedcmr.data.phantom --montage FILE [data.root=DIR] [data.KNOB=VALUE ...]     a picture: vendors x
         diagnoses, ED and ES
 
+The default cohort, 173 cines of 12 frames and 320 pairs of ED and ES, takes 0.66 GB and about 70 s on two free cores.
+How hard it is, by controls alone, stands in experiments/phantom_difficulty.json: a forest on the anatomy as drawn tells
+disease from NOR with AUROC 0.93, on a vendor's scan parameters with 0.54, on the vendor's name with 0.53.
 What is simulated and after which sources stands in `phantoms/`: tissues.py, anatomy.py, heart.py, thorax.py,
 scanner.py, acquire.py.
 """
@@ -31,7 +34,7 @@ from fedcmr.data.phantoms.cohort import FIRST_RELEASED_SEED, OPEN_MNMS, Patient,
 from fedcmr.data.phantoms.writing import write_cohort
 
 # raise it with every change that alters a voxel, a mask or a table
-GENERATOR = "1"
+GENERATOR = "2"
 SOURCE = "phantom"
 
 
@@ -100,8 +103,15 @@ def build(knobs: Knobs, progress: Callable[[int, int], None] | None = None, work
                 f"{folder}: the phantom cohort cannot be written ({error}). "
                 "Set FEDCMR_CACHE or data.cache to a folder that can."
             ) from error
-        cases += [replace(case, source=SOURCE) for case in read_mnms(folder)]
+        cases += [replace(case, source=SOURCE) for case in _read(folder)]
     return cases
+
+
+def _read(folder: Path) -> list[Case]:
+    try:
+        return read_mnms(folder)
+    except ValueError as error:
+        raise ValueError(f"{folder} is damaged: {error} Or delete the folder; it is then made again.") from error
 
 
 def cohorts(knobs: Knobs) -> dict[str, list[Patient]]:

@@ -15,7 +15,7 @@ from fedcmr.federation.door import hand_over
 from fedcmr.federation.trainers import quiet, trainer
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
-from fedcmr.models.adapters import silenced
+from fedcmr.models.adapters import mixed, silenced
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Phase, Strategy
@@ -83,6 +83,8 @@ def visit(
         trained = model.read()
         scores = _validation_scores(federation, client)
     handed, keep = strategy.finish(received, trained, kept, record)
+    if not all(bool(tensor.isfinite().all()) for tensor in keep.values()):
+        keep = kept  # a visit that diverged is forgotten; kept, it would spoil every later one
     update = Update(client, record.round, handed, record.cases, scores, digest(keep))
     loss = sum(loss * steps for loss, steps in losses) / max(1, sum(steps for _, steps in losses))
     return Handover(client, hand_over(update, record.roles), keep, loss, time.perf_counter() - began)
@@ -109,6 +111,11 @@ def visit_seed(seed: int, round: int, client: str) -> int:
     """Seed of all that is random in one visit: a function of (run seed, round, client), in [0, 2^63)."""
     text = hashlib.sha256(f"{seed}/{round}/{client}".encode()).digest()
     return int.from_bytes(text[:8], "little") >> 1
+
+
+def gains(federation: Federation) -> Mapping[str, float]:
+    """How loud each branch is, as the strategy mixes them."""
+    return federation.strategy.mix([branch.name for branch in federation.strategy.branches])
 
 
 @contextmanager
@@ -147,7 +154,7 @@ def _train(federation: Federation, record: Visit, phase: Phase, received: Tensor
     tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights)
     steps = max(1, math.floor(record.steps * phase.share + 0.5))
     data.reseed(visit_seed(federation.seed, record.round, record.client))
-    with silenced(model, phase.silent):
+    with mixed(model, gains(federation)), silenced(model, phase.silent):
         trainer(federation.knobs, steps).fit(tuner, train_dataloaders=data.train_dataloader())
     return tuner.mean_loss(), steps
 
@@ -159,7 +166,7 @@ def _predictions(federation: Federation, client: str, part: str, view: str) -> l
         return []
     tuner = Tuner(federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes)))
     scorer: Trainer = trainer(federation.knobs, 0)
-    with silenced(federation.model, federation.strategy.at_test):
+    with mixed(federation.model, gains(federation)), silenced(federation.model, federation.strategy.at_test):
         batches = scorer.predict(tuner, dataloaders=data.scoring_dataloader(part))
     assert batches is not None
     rows_NL = torch.cat([batch for batch in batches if isinstance(batch, torch.Tensor)]).cpu().tolist()

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from torch import Tensor
+
 from fedcmr.federation.client import Handover
 from fedcmr.federation.door import RefusedError, let_in
 from fedcmr.federation.scoring import Scored
 from fedcmr.messages import Refusal, Round, Server, Update
+from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Strategy
+from fedcmr.tensors import Tensors
 
 
 class TooFewClientsError(RuntimeError):
@@ -81,7 +85,8 @@ def rounds(
             handovers.append(handover)
             yield Visited(handover, number)
         handovers.sort(key=lambda handover: handover.client)
-        updates, refused = _admit(handovers, number, server)
+        expected = _awaited(strategy, server, number)
+        updates, refused = _admit(handovers, number, expected)
         if len(updates) < quorum:
             reasons = "; ".join(f"{refusal.client}: {refusal.reason}" for refusal in refused)
             raise TooFewClientsError(
@@ -107,11 +112,17 @@ def rounds(
         yield Closed(closed, server, validation)
 
 
-def _admit(handovers: Sequence[Handover], number: int, server: Server) -> tuple[list[Update], list[Refusal]]:
+def _awaited(strategy: Strategy, server: Server, number: int) -> dict[str, Tensor]:
+    """What an update of this round has to hold: of all that was sent, what is shared in this round."""
+    roles = strategy.roles(list(server.sent), number)
+    return {name: tensor for name, tensor in server.sent.items() if roles[name] is Role.SHARED}
+
+
+def _admit(handovers: Sequence[Handover], number: int, expected: Tensors) -> tuple[list[Update], list[Refusal]]:
     updates, refused = [], []
     for handover in handovers:
         try:
-            updates.append(let_in(handover.payload, handover.client, number, server.sent))
+            updates.append(let_in(handover.payload, handover.client, number, expected))
         except RefusedError as error:
             refused.append(Refusal(handover.client, number, str(error)))
     return updates, refused

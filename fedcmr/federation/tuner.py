@@ -21,8 +21,9 @@ class Knobs:
     Args:
         epochs: passes over the client's training cases, ≥ 1; phases share their steps.
         batch: cases in a batch, ≥ 1.
+        optimizer: "adamw", or plain "sgd"; a method may fix it.
         lr: learning rate > 0.
-        weight_decay: of AdamW, ≥ 0; not on tensors of one axis.
+        weight_decay: ≥ 0; not on tensors of one axis.
         beta1, beta2: of AdamW.
         clip: largest norm of the gradient, 0 for none.
         precision: Lightning's word: "32-true" or "bf16-mixed".
@@ -31,6 +32,7 @@ class Knobs:
 
     epochs: int = 1
     batch: int = 8
+    optimizer: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.01
     beta1: float = 0.9
@@ -40,6 +42,8 @@ class Knobs:
     accelerator: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.optimizer not in ("adamw", "sgd"):
+            raise ValueError(f"visit.optimizer={self.optimizer}: expected adamw or sgd.")
         if self.epochs < 1 or self.batch < 1:
             raise ValueError(f"visit.epochs={self.epochs}, visit.batch={self.batch}: expected both at least 1.")
         if not self.lr > 0 or self.weight_decay < 0 or self.clip < 0:
@@ -101,6 +105,8 @@ class Tuner(LightningModule):
             {"params": [tensor for tensor in live if tensor.ndim > 1], "weight_decay": self.knobs.weight_decay},
             {"params": [tensor for tensor in live if tensor.ndim <= 1], "weight_decay": 0.0},
         ]
+        if self.knobs.optimizer == "sgd":
+            return torch.optim.SGD(groups, lr=self.knobs.lr)
         return torch.optim.AdamW(groups, lr=self.knobs.lr, betas=(self.knobs.beta1, self.knobs.beta2))
 
     def mean_loss(self) -> float:

@@ -24,10 +24,9 @@ def inject(
     seed: int,
     dropout: float,
 ) -> None:
-    """Replaces linear layers of the backbone by `AdaptedLinear`, in place, and sets `backbone.split` to the first
-    such block.
+    """Replaces linear layers of the backbone by `AdaptedLinear`, in place.
 
-    Without branches nothing is replaced and the whole backbone stays frozen (split = depth).
+    `backbone.split` becomes the first such block. Without branches nothing is replaced and the whole backbone stays frozen (split = depth).
 
     Args:
         branches: what stands beside each layer.
@@ -46,13 +45,12 @@ def inject(
         raise ValueError(f"adapter.layers={list(layers)}: expected each once, at least one of {', '.join(TARGETS)}.")
     if not branches:
         return
-    for index in chosen:
-        for layer in layers:
-            parent = backbone.encoder.blocks[index].get_submodule(layer.rpartition(".")[0])
-            linear = getattr(parent, layer.rpartition(".")[2])
-            if not isinstance(linear, nn.Linear):
-                raise ValueError(f"Block {index}, {layer}: it is adapted already. Inject all branches at once.")
-            setattr(parent, layer.rpartition(".")[2], AdaptedLinear(linear, branches, dropout))
+    linears = {f"encoder.blocks.{index}.{layer}": None for index in chosen for layer in layers}
+    for path in linears:
+        linear = backbone.get_submodule(path)
+        if not isinstance(linear, nn.Linear):
+            raise ValueError(f"{path} is adapted already, or merged. Inject all branches at once.")
+        backbone.set_submodule(path, AdaptedLinear(linear, branches, dropout))
     backbone.split = min(backbone.split, *chosen)
     _start(backbone, seed)
 
@@ -63,8 +61,7 @@ def unfreeze(backbone: Backbone, layers: Sequence[str]) -> None:
     Args:
         layers: paths such as "encoder.blocks.5.norm1", "encoder.blocks.5.mlp.fc1", "encoder.norm" or
             "enc_fusion_dict.sax.norm".
-    Raises: ValueError for a path that is none of these: what lies before the blocks belongs to the prefix and stays
-    frozen.
+    Raises: ValueError for a path that is none of these; what lies before the blocks belongs to the prefix.
     """
     first = openable(backbone)
     for layer in layers:
@@ -135,9 +132,7 @@ def mixed(model: nn.Module, gains: Mapping[str, float]) -> Iterator[None]:
 
 @contextmanager
 def merged(model: nn.Module) -> Iterator[None]:
-    """Inside, the branches that are heard are part of the weights; afterwards the weights are what they were, bit by
-    bit.
-    """
+    """Inside, the branches that are heard are part of the weights; afterwards those are as before, bit by bit."""
     merge(model)
     try:
         yield
@@ -146,9 +141,7 @@ def merged(model: nn.Module) -> Iterator[None]:
 
 
 def merge(model: nn.Module) -> None:
-    """Writes every adapted layer's branches and folded updates into its weight. Raises: ValueError where that is done
-    already.
-    """
+    """Writes each adapted layer's branches and delta into its weight. Raises: ValueError where that is done already."""
     for layer in adapted_layers(model).values():
         layer.merge()
 

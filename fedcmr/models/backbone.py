@@ -7,9 +7,9 @@ Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679. Written anew; 
 numbers.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import torch
 from einops import repeat
@@ -18,54 +18,12 @@ from torch import Tensor, nn
 from fedcmr.models.blocks import EPS, Block
 from fedcmr.models.lowrank import AdaptedLinear
 from fedcmr.models.positions import position_code
+from fedcmr.models.shape import BackboneShape
 from fedcmr.models.stem import Fusion, Stem
 from fedcmr.tensors import digest, starting_generator
 
-VOLUME_VIEWS = ("sax",)
-SLICE_VIEWS = ("lax_2c", "lax_3c", "lax_4c")
-VIEWS = VOLUME_VIEWS + SLICE_VIEWS
 TOKENS, SKIP = "tokens", "skip."
 """Names of a prefix's parts: "tokens" (B, T, D), and "skip.<view>" (B, N, D) for each view."""
-
-
-@dataclass(frozen=True)
-class BackboneShape:
-    """Sizes of a backbone; the defaults are those of the published weights.
-
-    Args:
-        views: of "sax" (volume), "lax_2c", "lax_3c", "lax_4c" (slices); their tokens stand in this order.
-        sax: voxels of a volume along x, y, z. lax: pixels of a slice along x, y.
-        frames: channels of an image, 2 for ED and ES.
-        width: D, a multiple of `heads`. depth: number of blocks.
-        stem_channels: of each stage of the stem. stem_blocks: in each stage.
-        patch: of the stem's first stage; slices take the first two entries. scale: of each later stage and of the
-            tokens.
-        mlp_ratio: hidden width of a perceptron over its width.
-    Raises: ValueError for unknown or repeated views, and for a width that the heads do not divide.
-    """
-
-    views: tuple[str, ...] = VOLUME_VIEWS
-    sax: tuple[int, int, int] = (192, 192, 16)
-    lax: tuple[int, int] = (256, 256)
-    frames: int = 2
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    stem_channels: tuple[int, ...] = (64, 128)
-    stem_blocks: int = 2
-    patch: tuple[int, int, int] = (4, 4, 1)
-    scale: tuple[int, int, int] = (2, 2, 1)
-    mlp_ratio: int = 4
-
-    def __post_init__(self) -> None:
-        if not self.views or len(set(self.views)) != len(self.views) or not set(self.views) <= set(VIEWS):
-            raise ValueError(f"Views {self.views}: expected each at most once, at least one of {', '.join(VIEWS)}.")
-        if self.width % self.heads:
-            raise ValueError(f"Width {self.width} with {self.heads} heads: expected a multiple of the number of heads.")
-
-    def image(self, view: str) -> tuple[int, ...]:
-        """Voxels along each axis of this view."""
-        return self.sax if view in VOLUME_VIEWS else self.lax
 
 
 class Encoder(nn.Module):
@@ -93,13 +51,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.shape, self.provenance, self.split = shape, provenance, shape.depth
         self.originals: dict[str, Tensor] = {}
-        self.enc_down_dict = nn.ModuleDict({view: _stem(shape, view) for view in shape.views})
-        self.enc_fusion_dict = nn.ModuleDict(
-            {
-                view: Fusion(shape.width, shape.stem_channels, shape.scale[: len(shape.image(view))])
-                for view in shape.views
-            }
-        )
+        self.enc_down_dict = nn.ModuleDict({view: Stem(shape, view) for view in shape.views})
+        self.enc_fusion_dict = nn.ModuleDict({view: Fusion(shape, view) for view in shape.views})
         self.encoder = Encoder(shape.width, shape.depth, shape.heads, shape.mlp_ratio)
         self.requires_grad_(False)
 
@@ -125,10 +78,10 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def prefix(self, images: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
-        """Everything before block `split`, without gradients and in float32: {"tokens": (B, T, D), "skip.<view>": (B,
-        N, D)}.
+        """Everything before block `split`, without gradients and in float32.
 
-        T counts the class token, which stands first. Raises: as forward, and for a split outside 0 … depth.
+        Returns: {"tokens": (B, T, D), "skip.<view>": (B, N, D)}; T counts the class token, which stands first.
+        Raises: ValueError as forward, and for a split outside 0 … depth.
         """
         with torch.autocast(self.encoder.cls_token.device.type, enabled=False):
             return self._until({view: image.float() for view, image in images.items()}, split)
@@ -153,11 +106,13 @@ class Backbone(nn.Module):
         return dict(_own_tensors(self, ""))
 
     def digest(self) -> str:
-        """SHA-256 over the pristine tensors by name, position codes included.
+        """SHA-256 over the shape and the pristine tensors by name, position codes included.
 
         Branches do not count, nor does the training of layers that `unfreeze` opened: those count as they were before.
         """
-        return digest({**self.foundation(), **self.originals})
+        weights = digest({**self.foundation(), **self.originals})
+        # two shapes can have equal tensors: the number of heads shows in none of them
+        return hashlib.sha256(f"{self.shape} {weights}".encode()).hexdigest()
 
     def _until(self, images: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
         self._check_split(split)
@@ -207,27 +162,10 @@ def seeded(shape: BackboneShape, seed: int, provenance: str) -> Backbone:
 
 
 def place_positions(backbone: Backbone) -> None:
-    """Writes the built position codes into the backbone, as after construction; they are never loaded from
-    pre-training.
-    """
+    """Writes the built position codes into the backbone, as after construction; pre-training never brings its own."""
     for stem in backbone.enc_down_dict.children():
         assert isinstance(stem, Stem)
         stem.pos_embed = position_code(stem.grid, backbone.width)
-
-
-def _stem(shape: BackboneShape, view: str) -> Stem:
-    image = shape.image(view)
-    axes = len(image)
-    return Stem(
-        shape.frames,
-        image,
-        shape.width,
-        shape.stem_channels,
-        shape.stem_blocks,
-        shape.patch[:axes],
-        shape.scale[:axes],
-        shape.mlp_ratio,
-    )
 
 
 def _own_tensors(module: nn.Module, path: str) -> Iterator[tuple[str, Tensor]]:

@@ -150,11 +150,13 @@ class Cardiac(nn.Module):
         return {name: str(TensorName(layer, "weights", leaf=leaf)) for name, (layer, _, leaf) in split.items()}
 
     def _head_start(self, seed: int) -> dict[str, Tensor]:
-        values = {}
+        values, kept = {}, self.head.state_dict(prefix=HEAD)
         for path, module in self.head.named_modules(prefix=HEAD.rstrip(".")):
             own = (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False))
             for leaf, tensor in own:
                 name = f"{path}.{leaf}"
+                if name not in kept:
+                    continue
                 if tensor.ndim > 1:
                     bound = 1 / math.sqrt(tensor[0].numel())
                     values[name] = torch.empty(tensor.shape).uniform_(

@@ -14,8 +14,9 @@ import torch
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from fedcmr.models.backbone import Backbone, BackboneShape, place_positions
+from fedcmr.models.backbone import Backbone, place_positions
 from fedcmr.models.mapping import is_pretraining, load_classifier, load_pretrained, read_checkpoint
+from fedcmr.models.shape import BackboneShape
 from fedcmr.tensors import Tensors
 
 REPOSITORY = "mathpluscode/CineMA"

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedcmr.tensors import Branch, starting_generator
+from fedcmr.tensors import Branch, TensorName, starting_generator
 
 
 class LowRank(nn.Module):
-    """The factors of one branch: A (R, D_in) and B (D_out, R). A holds NaN until `starting_value` is loaded, B is
-    zero.
-    """
+    """The factors of one branch, A (R, D_in) and B (D_out, R). A is NaN until a starting value is loaded, B is zero."""
 
     def __init__(self, size_in: int, size_out: int, rank: int) -> None:
         super().__init__()
@@ -32,19 +30,17 @@ def starting_value(name: str, factor: Tensor, seed: int) -> Tensor:
         factor: A (R, D_in) or B (D_out, R), for its shape.
         seed: of the run.
     """
-    if name.endswith(".B"):
+    if TensorName.parse(name).factor == "B":
         return torch.zeros(factor.shape)
     bound = 1 / math.sqrt(factor.shape[1])
     return torch.empty(factor.shape).uniform_(-bound, bound, generator=starting_generator(seed, name))
 
 
 class AdaptedLinear(nn.Module):
-    """(W + Δ) x + b + Σ_branches g s B A x, with s = alpha / rank and the gain g = 1 unless silenced or mixed
-    otherwise.
+    """(W + Δ) x + b + Σ_branches g s B A x, with s = alpha / rank, and g = 1 unless `adapters.mixed` says otherwise.
 
     The branches are computed as one pair: the A stacked to (ΣR, D_in), the g s B joined to (D_out, ΣR). Parameters
-        stay those of the single branches, and s acts in the forward pass, so that training is the same as with
-        separate branches.
+    stay those of the single branches, and s acts in the forward pass, so training is the same as with separate ones.
 
     Args:
         weights: the layer itself, W (D_out, D_in); it is frozen here.
@@ -91,8 +87,7 @@ class AdaptedLinear(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> None:
-        """Writes W + Δ + Σ g s B A into the weight, with the gains of now; the branches are not heard beside it until
-        `unmerge`.
+        """Writes W + Δ + Σ g s B A into the weight, with the gains of now; until `unmerge` the weight speaks alone.
 
         Raises: ValueError where it is merged already.
         """

@@ -13,7 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from fedcmr.models.backbone import VIEWS, Backbone
+from fedcmr.models.backbone import Backbone
+from fedcmr.models.shape import VIEWS
 from fedcmr.tensors import TensorName, Tensors
 
 FOUNDATION_HEAD = "pred_head_dict."
@@ -128,8 +129,7 @@ def to_foundation(backbone: Backbone, head: nn.Module) -> dict[str, Tensor]:
 
 
 def from_foundation(backbone: Backbone, head: nn.Module, tensors: Tensors) -> None:
-    """Loads backbone and head from the foundation model's names, the reverse of `to_foundation` for a head of one
-    owner.
+    """Loads backbone and head from the foundation model's names: `to_foundation` reversed, for a head of one owner.
 
     Raises: ValueError that lists missing, unexpected and wrongly shaped tensors; nothing is then changed.
     """

@@ -1,5 +1,4 @@
-"""Frozen-prefix activations on disk, so that a volume passes the frozen blocks once and not once per epoch, method
-and seed.
+"""Frozen-prefix activations on disk: a volume passes the frozen blocks once, not once per epoch, method and seed.
 
 One safetensors file for each view of a case, named by a hash of all that its numbers depend on.
 """
@@ -45,8 +44,8 @@ class Prefixes:
         folder: made when first written to.
         backbone: its weights enter every entry's name, as they are now.
         split: block before which the prefix ends.
-        dtype: in which entries are kept; they are returned in float32. bfloat16 halves the disk space and rounds to 3
-            digits.
+        dtype: in which entries are kept; they are returned in float32. bfloat16 halves the disk space and keeps two to
+            three digits.
     """
 
     def __init__(self, folder: Path, backbone: Backbone, split: int, dtype: torch.dtype = torch.float32) -> None:

@@ -1,8 +1,8 @@
 """The convolutional stem of one view: image -> patch tokens, and the skips that join again after the last block.
 
 Names of attributes are the foundation model's, so that its state dict fits without renaming.
-Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679; Gao et al. 2022, ConvMAE,
-https://arxiv.org/abs/2205.03892.
+Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679;
+    Gao et al. 2022, ConvMAE, https://arxiv.org/abs/2205.03892.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedcmr.models.positions import position_code, resized
+from fedcmr.models.shape import BackboneShape
 
 EPS_CHANNELS = 1e-6
 EPS_TOKENS = 1e-5
@@ -61,10 +62,9 @@ class ConvMlp(nn.Module):
 
 
 class ConvBlock(nn.Module):
-    """x + conv2(depthwise(conv1(norm1 x))), then x + mlp(norm2 x); the depth-wise kernel spans 5 voxels along every
-    axis.
+    """x + conv2(depthwise(conv1(norm1 x))), then x + mlp(norm2 x).
 
-    On three axes it therefore mixes slices.
+    The depth-wise kernel spans 5 voxels along every axis; on three axes it therefore mixes slices.
     """
 
     def __init__(self, channels: int, axes: int, mlp_ratio: int) -> None:
@@ -97,9 +97,7 @@ class Stage(nn.Module):
 
 
 class PatchLinear(nn.Module):
-    """Patches as tokens: (B, C, *grid) -> (B, N, D), tokens in row-major order, inside a patch the channel runs
-    fastest.
-    """
+    """Patches as tokens, (B, C, *grid) -> (B, N, D): tokens are row-major; inside a patch the channel runs fastest."""
 
     def __init__(self, channels: int, width: int, patch: Sequence[int]) -> None:
         super().__init__()
@@ -117,46 +115,30 @@ class PatchLinear(nn.Module):
 class Stem(nn.Module):
     """Image of one view -> tokens with their position code, and one skip for each stage.
 
-    Args:
-        frames: channels of the image (ED, ES).
-        image: voxels along each of 2 or 3 axes for which the position code is built; each a multiple of the whole
-            patch.
-        width: D.
-        channels: of each stage.
-        blocks: ConvBlocks in a stage.
-        patch: kernel and stride of the first stage; `scale`: of every later one and of the tokens.
-        mlp_ratio: hidden channels of the ConvMlp over its channels.
+    The position code is built for the shape's image and interpolated for images of other sizes.
     """
 
     pos_embed: Tensor
 
-    def __init__(
-        self,
-        frames: int,
-        image: Sequence[int],
-        width: int,
-        channels: Sequence[int],
-        blocks: int,
-        patch: Sequence[int],
-        scale: Sequence[int],
-        mlp_ratio: int,
-    ) -> None:
+    def __init__(self, shape: BackboneShape, view: str) -> None:
         super().__init__()
+        channels, patch, scale = shape.stem_channels, shape.patch_of(view), shape.scale_of(view)
         self.whole_patch = tuple(p * s ** len(channels) for p, s in zip(patch, scale, strict=True))
-        self.grid = self.grid_of(image)
-        self.register_buffer("pos_embed", position_code(self.grid, width))
-        inputs = [frames, *channels[:-1]]
+        self.grid = self.grid_of(shape.image(view))
+        self.register_buffer("pos_embed", position_code(self.grid, shape.width))
+        inputs = [shape.frames, *channels[:-1]]
         patches = [patch, *[scale] * (len(channels) - 1)]
         self.conv_blocks = nn.ModuleList(
-            Stage(c_in, c_out, size, blocks, mlp_ratio)
+            Stage(c_in, c_out, size, shape.stem_blocks, shape.mlp_ratio)
             for c_in, c_out, size in zip(inputs, channels, patches, strict=True)
         )
-        self.patch_embed = PatchLinear(channels[-1], width, scale)
-        self.linear = nn.Linear(width, width)
+        self.patch_embed = PatchLinear(channels[-1], shape.width, scale)
+        self.linear = nn.Linear(shape.width, shape.width)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(B, C, *image) -> tokens (B, N, D), skips (B, C_i, *grid_i). Raises: ValueError for an image that patches
-        do not fill.
+        """(B, C, *image) -> tokens (B, N, D), skips (B, C_i, *grid_i).
+
+        Raises: ValueError for an image that patches do not fill.
         """
         grid = self.grid_of(image.shape[2:])
         skips: list[Tensor] = []
@@ -182,14 +164,15 @@ class Fusion(nn.Module):
     The sum does not depend on the blocks, so it is made with the prefix: `summed`, then `forward`.
     """
 
-    def __init__(self, width: int, channels: Sequence[int], scale: Sequence[int]) -> None:
+    def __init__(self, shape: BackboneShape, view: str) -> None:
         super().__init__()
-        kernels = [tuple(s ** (len(channels) - i) for s in scale) for i in range(len(channels))]
+        stages = len(shape.stem_channels)
+        kernels = [tuple(s ** (stages - index) for s in shape.scale_of(view)) for index in range(stages)]
         self.down_convs = nn.ModuleList(
-            convolution(len(kernel))(c, width, kernel, stride=kernel)
-            for c, kernel in zip(channels, kernels, strict=True)
+            convolution(len(kernel))(channels, shape.width, kernel, stride=kernel)
+            for channels, kernel in zip(shape.stem_channels, kernels, strict=True)
         )
-        self.norm = nn.LayerNorm(width, eps=EPS_TOKENS)
+        self.norm = nn.LayerNorm(shape.width, eps=EPS_TOKENS)
 
     def summed(self, skips: Sequence[Tensor]) -> Tensor:
         """Skips (B, C_i, *grid_i) -> (B, N, D)."""

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from fedcmr.models.backbone import Backbone, BackboneShape, seeded
+from fedcmr.models.backbone import Backbone, seeded
+from fedcmr.models.shape import BackboneShape
 
 PROVENANCE = "seeded random weights, not pre-trained"
 SHAPE = BackboneShape(width=128, depth=6, heads=2, stem_channels=(32, 64), patch=(8, 8, 1))

@@ -32,8 +32,14 @@ def default_folder(config: Config, root: Path) -> Path:
     return root / f"{config.names['algorithm']}-{config.names['data']}-{seed}-{config.digest(['engine'])[:8]}"
 
 
-def claim(folder: Path, config: Config, resume: bool) -> Found:
-    """Looks at the folder, and makes it this run's where there is nothing yet.
+def claim(folder: Path, config: Config) -> None:
+    """Makes the folder this run's."""
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration.write(folder / CONFIG, config, _about(config))
+
+
+def look(folder: Path, config: Config, resume: bool) -> Found:
+    """What lies in the folder that this run was sent to. Changes nothing.
 
     Raises: ValueError where it holds another run or other files, an unfinished run that is not to be resumed, or a run
         of more rounds than are asked for.
@@ -41,8 +47,6 @@ def claim(folder: Path, config: Config, resume: bool) -> Found:
     if not folder.exists() or not any(folder.iterdir()):
         if resume:
             raise ValueError(f"{folder} holds no run to resume.")
-        folder.mkdir(parents=True, exist_ok=True)
-        configuration.write(folder / CONFIG, config, _about(config))
         return Found.NOTHING
     if not (folder / CONFIG).exists():
         raise ValueError(
@@ -61,7 +65,6 @@ def claim(folder: Path, config: Config, resume: bool) -> Found:
         raise ValueError(
             f"{folder} holds this run, {state}. Go on by: python -m fedcmr.run --resume {folder} --rounds {rounds}"
         )
-    configuration.write(folder / CONFIG, config, _about(config))
     return Found.UNFINISHED
 
 

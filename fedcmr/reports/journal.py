@@ -81,6 +81,12 @@ def append_timing(folder: Path, timing: Mapping[str, object]) -> None:
     _replace(folder / TIMINGS, _whole_lines(folder / TIMINGS) + _line(timing))
 
 
+def seconds_of(folder: Path) -> float:
+    """Wall time of a run in s, all its goes together: the sum over lines {"part": "run", "seconds": …}."""
+    lines = [json.loads(line) for line in _whole_lines(folder / TIMINGS).splitlines()]
+    return sum(float(line["seconds"]) for line in lines if line.get("part") == "run")
+
+
 def write_predictions(folder: Path, classes: Sequence[str], rows: Sequence[Reported]) -> None:
     """predictions.csv in the order of client, patient, view, round; labels and predictions are class names."""
     text = io.StringIO()

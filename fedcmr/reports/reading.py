@@ -28,7 +28,8 @@ def number(tree: Mapping[str, object], *path: str) -> float | None:
 def controls_of(summary: Mapping[str, object]) -> dict[str, Mapping[str, object]]:
     """control -> its metrics over all test patients; empty metrics where it is null.
 
-    A control that is scored like a model, such as the blanked heart, has scopes and views; of these, overall and personal.
+    A control that is scored like a model, such as the blanked heart, has scopes and views; of these, overall and
+    personal.
     """
     found = {name: at(summary, "controls", name) for name in at(summary, "controls")}
     return {name: at(said, "overall", "personal") if "overall" in said else said for name, said in found.items()}

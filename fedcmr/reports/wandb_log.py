@@ -121,7 +121,7 @@ class WandbLog:
         return logger
 
     def _started(self, name: str) -> "Run":
-        """The run of one client or of the server. Raises: ValueError where W&B cannot be reached or logged in to."""
+        """The run of one client or of the server. Raises: ValueError where W&B does not start."""
         import wandb
 
         try:
@@ -147,8 +147,8 @@ class WandbLog:
             )
         except wandb.Error as error:
             raise ValueError(
-                f"WANDB_MODE={self.mode}: W&B does not start ({error}). Log in by `wandb login`, or leave WANDB_MODE out "
-                "and send the files later by `wandb sync`."
+                f"WANDB_MODE={self.mode}: W&B does not start ({error}). Log in by `wandb login`, or leave "
+                "WANDB_MODE out and send the files later by `wandb sync`."
             ) from error
         run.define_metric("round")
         run.define_metric("*", step_metric="round")

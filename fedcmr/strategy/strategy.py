@@ -74,7 +74,7 @@ class Strategy:
         finish: (received, trained, kept, visit) -> (to hand over, to keep): what leaves after training?
         at_test: branches that are not heard at test time.
         pool: all clients train as one, while each patient keeps his client for scoring.
-        optimizer: name of the optimizer that a method fixes; "" leaves it to the visit's knobs.
+        optimizer: "adamw" or "sgd" where a method fixes it; "" leaves it to the visit's knobs.
     """
 
     branches: tuple[Branch, ...] = (Branch("global", rank=8, alpha=8.0),)

@@ -74,8 +74,8 @@ def fit_threshold(labels: Sequence[int], diseased: Sequence[float]) -> float:
 def calibration(diseased: Sequence[int], probabilities: Sequence[float]) -> dict[str, float | None]:
     """Intercept a and slope b of the logistic recalibration: logit P(disease) = a + b logit(p).
 
-    0 and 1 where p is calibrated. Both None where they do not exist: one class only, all p equal, classes separated by p (the slope would be
-    infinite), or p that is not finite.
+    0 and 1 where p is calibrated. Both None where they do not exist: one class only, all p equal, classes separated by
+    p (the slope would be infinite), or p that is not finite.
 
     Args:
         diseased: (P,) 0 or 1.

@@ -57,8 +57,9 @@ def test_an_infarct_moves_and_thickens_less_than_the_wall_opposite():
 def test_strong_disease_looks_as_its_criteria_say():
     strong = {}
     for group in GROUPS[1:]:
-        hearts = [heart_of(group, seed) for seed in range(40)]
-        strong[group] = max(hearts, key=lambda heart: heart.targets.severity).truth
+        rng = np.random.default_rng(0)
+        drawn = [draw_targets(rng, group, Person("M", 50, 175, 75)) for _ in range(60)]
+        strong[group] = build_heart(rng, max(drawn, key=lambda targets: targets.severity)).truth
     assert strong["DCM"]["lv_ef"] < 0.4
     assert strong["HCM"]["wall_max_mm"] > 15
     assert strong["MINF"]["lv_ef"] < 0.4

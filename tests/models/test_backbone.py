@@ -107,6 +107,12 @@ def test_digest_changes_with_any_weight(backbone: Backbone) -> None:
     assert backbone.digest() != before
 
 
+def test_digest_knows_the_number_of_heads_which_no_tensor_shows(backbone: Backbone) -> None:
+    other = Backbone(BackboneShape(**{**vars(backbone.shape), "heads": 4}), "test")
+    other.load_state_dict(backbone.state_dict())
+    assert other.digest() != backbone.digest()
+
+
 def test_position_codes_are_placed_as_built(backbone: Backbone) -> None:
     stem = backbone.enc_down_dict["sax"]
     built = stem.pos_embed.clone()

@@ -15,10 +15,12 @@ import io
 import os
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -64,6 +66,7 @@ def write_cohort(patients: Sequence[Patient], folder: Path, workers: int, progre
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_old_drafts(folder)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         rows = _write_patients(patients, draft, workers, progress)
@@ -79,22 +82,27 @@ def write_cohort(patients: Sequence[Patient], folder: Path, workers: int, progre
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def _remove_old_drafts(folder: Path) -> None:
+    for draft in folder.parent.glob(f".{folder.name}-*"):
+        # a day old: no living writer is that slow, so it was killed before it could tidy up
+        if time.time() - draft.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
 def _write_patients(
     patients: Sequence[Patient], folder: Path, workers: int, progress: Callable[[int, int], None]
 ) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     if workers > 1 and len(patients) >= WORTH_A_PROCESS:
         try:
-            with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-                waiting = {pool.submit(write_patient, patient, folder): patient.code for patient in patients}
-                for done in as_completed(waiting):
-                    rows[waiting[done]] = done.result()
+            with closing(_in_processes(patients, folder, workers)) as made:
+                for code, row in made:
+                    rows[code] = row
                     progress(len(rows), len(patients))
         except BrokenProcessPool:
             warnings.warn(
                 "Worker processes could not be started (a script without `if __name__ == '__main__':`, or too "
-                "little memory); "
-                "the phantom cohort is made in this process: slower, the same bytes.",
+                "little memory); the phantom cohort is made in this process: slower, the same bytes.",
                 stacklevel=2,
             )
     for patient in patients:
@@ -102,6 +110,17 @@ def _write_patients(
             rows[patient.code] = write_patient(patient, folder)
             progress(len(rows), len(patients))
     return rows
+
+
+def _in_processes(patients: Sequence[Patient], folder: Path, workers: int) -> Generator[tuple[str, Row], None, None]:
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        waiting = {pool.submit(write_patient, patient, folder): patient.code for patient in patients}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            # interrupted: finish the patients in hand, begin no other
+            pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
@@ -121,7 +140,7 @@ def write_patient(patient: Patient, folder: Path) -> Row:
     label = np.zeros(image.shape, np.uint8)
     label[0], label[subject.es_frame] = masks(heart, scan, axes, 0.0), masks(heart, scan, axes, 1.0)
     place = folder / FOLDERS[patient.part] / patient.code
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     matrix = affine(scan, axes, heart)
     step_s = 60 / scan.heart_rate / patient.frames
     write_nifti(place / f"{patient.code}_sa.nii.gz", image, matrix, step_s)

@@ -1,0 +1,59 @@
+"""Preflight: who would train on what, and which tensors would be sent and kept. Opens tables, trains nothing.
+
+python -m fedcmr.check --data acdc data.root=DIR data.sites=3
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fedcmr.arguments import configured, guarded, parser
+
+if TYPE_CHECKING:
+    from fedcmr.config import Config
+
+
+def check(config: "Config") -> None:
+    """Prints the preflight of a run. Raises: ValueError for whatever the run itself would refuse before training."""
+    from rich.console import Console
+
+    from fedcmr.federation.door import pack
+    from fedcmr.parts import Recipe, RunKnobs, parts_of
+    from fedcmr.reports.patients import print_patients
+    from fedcmr.reports.tables import print_roles
+    from fedcmr.results import provenance, role_groups
+    from fedcmr.strategy.roles import Role
+
+    console, parts = Console(), parts_of(Recipe(config))
+    for line in (*provenance(parts), *parts.warnings):
+        console.print(line, highlight=False)
+    console.print(f"{config.names['algorithm']}: {parts.strategy}", highlight=False, soft_wrap=True)
+    print_patients(console, parts.folds, parts.label_word, parts.task.classes)
+    print_roles(console, role_groups(parts))
+    start, knobs = parts.model.start(config.of("", RunKnobs).seed), config.of("", RunKnobs)
+    roles = parts.strategy.roles(list(start), 1)
+    for name, role in sorted(roles.items()):
+        console.print(f"  {role.value:<8}{name} {tuple(start[name].shape)}", highlight=False)
+    shared = {name: tensor for name, tensor in start.items() if roles[name] is Role.SHARED}
+    each = len(pack(shared, {})) if shared else 0
+    total = each * len(parts.folds[0]) * knobs.rounds * len(parts.folds)
+    console.print(
+        f"About {each / 1000:.1f} kB up per client and round, {total / 1e6:.2f} MB in {knobs.rounds} rounds of "
+        f"{len(parts.folds[0])} clients and {len(parts.folds)} fold(s). Nothing was trained.",
+        highlight=False,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code."""
+    said = parser("check", "Say what a run would train, send and keep; train nothing.").parse_intermixed_args(arguments)
+
+    def command() -> int:
+        check(configured(said))
+        return 0
+
+    return guarded(command, said.debug)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
