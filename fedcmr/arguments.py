@@ -22,17 +22,25 @@ FLAGS: Mapping[str, str] = {
 }
 """flag -> the knob that it sets; a bare part means its name."""
 
+EMPTY: Mapping[str, object] = {}
 USAGE, INTERRUPTED = 2, 130
 
 
-def parser(command: str, sentence: str) -> argparse.ArgumentParser:
-    """A parser with the flags of the contract."""
+def parser(command: str, sentence: str, subject: str = "") -> argparse.ArgumentParser:
+    """A parser with the flags of the contract.
+
+    Args:
+        command: its name; sentence: what it does.
+        subject: a positional argument that stands before the overrides, "" for none.
+    """
     made = argparse.ArgumentParser(
         prog=f"python -m fedcmr.{command}",
         description=sentence,
         epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    if subject:
+        made.add_argument(subject, type=Path, metavar=subject.upper(), help="folder of a finished run")
     made.add_argument("--clients", help="comma-separated, for example vendorA,vendorC or siemens,ge (default: all)")
     made.add_argument("--algorithm", help="default: med_dual_lora")
     made.add_argument("--data", help="default: phantom, the embedded cohort")
@@ -47,7 +55,7 @@ def parser(command: str, sentence: str) -> argparse.ArgumentParser:
     return made
 
 
-def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str, object] | None = None) -> "Config":
+def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str, object] = EMPTY) -> "Config":
     """The resolved configuration. From Python: `configure(["data=acdc", "data.root=DIR"])`.
 
     Args:
@@ -59,7 +67,7 @@ def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str,
     from fedcmr.config import fill, gather
     from fedcmr.parts import schema
 
-    raw = gather(experiment_file(file) if file else None, flags or {}, overrides)
+    raw = gather(experiment_file(file) if file else None, flags, overrides)
     if isinstance(raw.get("clients"), str):
         raw["clients"] = _names(str(raw["clients"]))
     return fill(raw, schema(raw))
@@ -67,10 +75,12 @@ def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str,
 
 def configured(arguments: argparse.Namespace) -> "Config":
     """The configuration that the command line asks for."""
-    flags = {FLAGS[flag]: getattr(arguments, flag) for flag in FLAGS if getattr(arguments, flag) is not None}
-    if "clients" in flags:
-        flags["clients"] = _names(str(flags["clients"]))
-    return configure(arguments.overrides, arguments.config or "", flags)
+    return configure(arguments.overrides, arguments.config or "", flags_of(arguments))
+
+
+def flags_of(arguments: argparse.Namespace) -> dict[str, object]:
+    """Knob -> value, of the flags that were given."""
+    return {knob: value for flag, knob in FLAGS.items() if (value := getattr(arguments, flag)) is not None}
 
 
 def experiment_file(name: str) -> Path:

@@ -276,15 +276,20 @@ class Parts:
         return label
 
 
-def parts_of(recipe: Recipe) -> Parts:
-    """Puts the parts together. Raises: ValueError wherever the configuration asks for what the data cannot give."""
+def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
+    """Puts the parts together.
+
+    Args:
+        everyone_tests: every labelled patient is a test patient, and nobody trains.
+    Raises: ValueError wherever the configuration asks for what the data cannot give.
+    """
     config = recipe.config
     patients = config.of("data", PatientKnobs)
     volumes = Volumes(config.of("data", Preprocessing))
     cases, twins = _cases(config, patients, volumes)
     task = catalogue.entry("tasks", config.names["task"]).build(config.sections["task"][0])
     task = task.with_labels(patients.label, sorted({case.group for case in cases if case.group}))
-    folds = _folds(config, patients, cases, task)
+    folds = [_all_test(cases)] if everyone_tests else _folds(config, patients, cases, task)
     strategy, fidelity, owners = _strategy(config)
     model = _model(config, strategy, task, owners)
     return Parts(
@@ -345,6 +350,12 @@ def _folds(config: Config, patients: PatientKnobs, cases: list[Case], task: Task
     else:
         rule, folds = patients.split, patients.folds or (5 if patients.split == "folds" else 0)
     return split_cases(cases, rule, folds, patients.split_seed, label_word(task))
+
+
+def _all_test(cases: list[Case]) -> dict[str, Split]:
+    labelled = [case for case in cases if case.group]
+    clients = sorted({case.client for case in labelled})
+    return {client: Split((), (), tuple(c for c in labelled if c.client == client)) for client in clients}
 
 
 def label_word(task: Task) -> Callable[[Case], str]:

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedcmr.data.cases import Case
 from fedcmr.data.preparing import Preprocessing
 from fedcmr.messages import Round, Server
 from fedcmr.models.cardiac import Group
 from fedcmr.parts import Parts, RunKnobs
 from fedcmr.reports import journal
-from fedcmr.reports.adapters import adapter_folder, write_adapters
+from fedcmr.reports.adapters import adapter_folder, write_adapters, write_seen
 from fedcmr.reports.controls import controls
 from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.reports.summary import About, fingerprint, scopes, summarise
@@ -49,6 +50,7 @@ def write_down(parts: Parts, folder: Path, ends: Sequence[FoldEnd]) -> dict[str,
     for fold, end in enumerate(ends):
         said = _adapter_facts(parts, end)
         write_adapters(adapter_folder(folder, fold, len(ends)), end.server.sent, end.kept, said)
+    write_seen(folder, [parts.volumes.key(case) for case in trained_on(parts)])
     rounds = [closed for end in ends for closed in end.rounds]
     summary = summarise(parts.task, _about(parts, ends), rows, rounds)
     journal.write_summary(folder, summary)
@@ -75,6 +77,12 @@ def provenance(parts: Parts) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def trained_on(parts: Parts) -> list[Case]:
+    """Every case that trains or validates in some fold."""
+    splits = [split for fold in parts.folds for split in fold.values()]
+    return list({case.id: case for split in splits for case in (*split.train, *split.val)}.values())
+
+
 def role_groups(parts: Parts) -> list[Group]:
     """What the model is made of, by role, as in the first round."""
     return parts.model.table(lambda name: parts.strategy.role(TensorName.parse(name), 1).value)
@@ -87,14 +95,12 @@ def parameter_counts(parts: Parts) -> dict[str, int]:
 
 
 def _about(parts: Parts, ends: Sequence[FoldEnd]) -> About:
-    config, names = parts.config, parts.config.names
-    knobs = config.of("", RunKnobs)
-    hashes = [(end.server.sent, end.rounds[-1].private_hashes) for end in ends]
-    clients = sorted(parts.folds[0])
-    found = controls(parts.folds, parts.task, parts.volumes.geometry)
+    names, knobs, clients = parts.config.names, parts.config.of("", RunKnobs), sorted(parts.folds[0])
+    found: dict[str, object] = dict(controls(parts.folds, parts.task, parts.volumes.geometry))
     blanked = [row for end in ends for row in end.blanked]
     if blanked:
-        found = {**found, "heart_blanked": scopes(parts.task, blanked, clients)}
+        found["heart_blanked"] = scopes(parts.task, blanked, clients)
+    subsets = {} if parts.is_phantom else {"slice_10mm": _with_typical_slices(parts)}
     return About(
         algorithm=names["algorithm"],
         fidelity=parts.fidelity,
@@ -104,14 +110,20 @@ def _about(parts: Parts, ends: Sequence[FoldEnd]) -> About:
         rounds=knobs.rounds,
         clients=clients,
         parameters=parameter_counts(parts),
-        fingerprint=fingerprint(hashes),
+        fingerprint=fingerprint([(end.server.sent, end.rounds[-1].private_hashes) for end in ends]),
         thresholds={which: [end.thresholds[which] for end in ends] for which in (LAST, CHOSEN)},
         chosen_rounds=[end.chosen for end in ends],
         controls=found,
         warnings=parts.warnings,
         provenance=provenance(parts),
-        subsets={} if parts.is_phantom else {"slice_10mm": _with_typical_slices(parts)},
+        subsets=subsets,
+        subset_controls={name: _controls_of(parts, members) for name, members in subsets.items()},
     )
+
+
+def _controls_of(parts: Parts, members: frozenset[str]) -> Mapping[str, object]:
+    """The controls, scored on some test patients alone."""
+    return controls(parts.folds, parts.task, parts.volumes.geometry, lambda case: case.id in members)
 
 
 def _with_typical_slices(parts: Parts) -> frozenset[str]:

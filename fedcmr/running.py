@@ -22,7 +22,6 @@ from fedcmr.reports.choosing import chosen_round
 from fedcmr.reports.folder import Found, claim, look
 from fedcmr.reports.journal import CHOSEN, LAST
 from fedcmr.reports.progress import Progress
-
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down

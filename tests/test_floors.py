@@ -21,6 +21,7 @@ COMMANDS = (
     "arguments",
     "running",
     "results",
+    "evaluating",
 )
 FLOORS = {
     **dict.fromkeys(("tensors", "config", "catalogue", "data", "tasks"), 1),

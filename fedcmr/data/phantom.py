@@ -34,7 +34,7 @@ from fedcmr.data.phantoms.cohort import FIRST_RELEASED_SEED, OPEN_MNMS, Patient,
 from fedcmr.data.phantoms.writing import write_cohort
 
 # raise it with every change that alters a voxel, a mask or a table
-GENERATOR = "2"
+GENERATOR = "3"
 SOURCE = "phantom"
 
 

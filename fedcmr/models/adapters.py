@@ -26,7 +26,8 @@ def inject(
 ) -> None:
     """Replaces linear layers of the backbone by `AdaptedLinear`, in place.
 
-    `backbone.split` becomes the first such block. Without branches nothing is replaced and the whole backbone stays frozen (split = depth).
+    `backbone.split` becomes the first such block. Without branches nothing is replaced and the whole backbone stays
+    frozen (split = depth).
 
     Args:
         branches: what stands beside each layer.
@@ -45,8 +46,7 @@ def inject(
         raise ValueError(f"adapter.layers={list(layers)}: expected each once, at least one of {', '.join(TARGETS)}.")
     if not branches:
         return
-    linears = {f"encoder.blocks.{index}.{layer}": None for index in chosen for layer in layers}
-    for path in linears:
+    for path in [f"encoder.blocks.{index}.{layer}" for index in chosen for layer in layers]:
         linear = backbone.get_submodule(path)
         if not isinstance(linear, nn.Linear):
             raise ValueError(f"{path} is adapted already, or merged. Inject all branches at once.")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 
 from fedcmr import catalogue
@@ -12,6 +13,7 @@ from fedcmr.models.adapters import adapted_layers, factors
 from fedcmr.models.backbone import TOKENS, Backbone
 from fedcmr.models.lowrank import AdaptedLinear, starting_value
 from fedcmr.models.mapping import refuse_differences
+from fedcmr.models.threads import one_thread
 from fedcmr.tensors import TensorName, Tensors, starting_generator
 
 HEAD = "head."
@@ -64,10 +66,12 @@ class Cardiac(nn.Module):
     def prefix_of(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The frozen prefix of one case: {view: (C, *voxels)} -> {"tokens": (T, D), "skip.<view>": (N, D)}.
 
-        A case by itself, since the size of a batch could change the last digits.
+        One case and one thread at a time, since both numbers change the last digits, and what is computed here is kept.
         """
-        batch = {view: image.unsqueeze(0) for view, image in images.items()}
-        return {name: part.squeeze(0) for name, part in self.backbone.prefix(batch, self.backbone.split).items()}
+        batch = {view: rearrange(image, "... -> 1 ...") for view, image in images.items()}
+        with one_thread():
+            parts = self.backbone.prefix(batch, self.backbone.split)
+        return {name: rearrange(part, "1 t d -> t d") for name, part in parts.items()}
 
     def live(self) -> dict[str, nn.Parameter]:
         """Name -> every parameter that may train: factors, unfrozen weights, head; whether or not it trains now."""

@@ -6,7 +6,7 @@ adapters/fold<i>/…               one such pair of kinds for each fold, where t
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors import safe_open
@@ -16,6 +16,7 @@ from torch import Tensor
 from fedcmr.tensors import Tensors
 
 SHARED = "global"
+SEEN = "seen.json"
 
 
 def adapter_folder(run: Path, fold: int, folds: int) -> Path:
@@ -43,3 +44,14 @@ def read_adapters(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     with safe_open(file, framework="pt") as opened:
         metadata = {key: json.loads(value) for key, value in (opened.metadata() or {}).items()}
         return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118
+
+
+def write_seen(run: Path, keys: Sequence[str]) -> None:
+    """Keeps which images the run was trained or validated on, as hashes of their content, so that none is tested on."""
+    (run / "state").mkdir(parents=True, exist_ok=True)
+    (run / "state" / SEEN).write_text(json.dumps(sorted(keys), indent=0) + "\n", encoding="utf-8")
+
+
+def read_seen(run: Path) -> frozenset[str]:
+    """Hashes of the images that the run was trained or validated on."""
+    return frozenset(json.loads((run / "state" / SEEN).read_text(encoding="utf-8")))

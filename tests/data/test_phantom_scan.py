@@ -5,7 +5,7 @@ from fedcmr.data.phantoms.acquire import Receiver, draw_receiver, receive
 from fedcmr.data.phantoms.cohort import training_cohort
 from fedcmr.data.phantoms.painter import Painter
 from fedcmr.data.phantoms.scanner import PROFILES, common_profile, draw_acquisition, draw_vendor
-from fedcmr.data.phantoms.subject import acquisition, draw_subject
+from fedcmr.data.phantoms.subject import acquisition, draw_scan
 from fedcmr.data.phantoms.tissues import banding, steady_state, tissue_signals
 
 
@@ -83,5 +83,5 @@ def test_a_scan_lies_in_its_limits_and_near_the_heart():
 
 
 def test_an_acquisition_row_holds_numbers_only():
-    row = acquisition(draw_subject(training_cohort(0, 50, 1.0, 1.0, 6)[0]))
+    row = acquisition(draw_scan(training_cohort(0, 50, 1.0, 1.0, 6)[0]))
     assert all(np.isfinite(value) for value in row.values())

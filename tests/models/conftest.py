@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedcmr.models.backbone import Backbone, BackboneShape, seeded
+from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
+from fedcmr.models.shape import BackboneShape
 from fedcmr.tasks.heads import ViewHeads
 
 SMALL = BackboneShape(sax=(32, 32, 8), lax=(32, 32), width=24, depth=4, heads=2, stem_channels=(4, 6), stem_blocks=1)

@@ -6,7 +6,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedcmr.models.backbone import Backbone, BackboneShape, place_positions, seeded
+from fedcmr.models.backbone import Backbone, place_positions, seeded
+from fedcmr.models.shape import BackboneShape
 
 GOLDEN = Path(__file__).parent / "golden" / "features.safetensors"
 """Features of seeded(shape, 0) on `waves`, written when this code equalled the published model."""

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.testing import assert_close
 
-from fedcmr.models.backbone import TOKENS, Backbone, BackboneShape
+from fedcmr.models.backbone import TOKENS, Backbone
 from fedcmr.models.mapping import classifier_part, from_foundation, load_pretrained, to_foundation
 from fedcmr.models.positions import position_code
+from fedcmr.models.shape import BackboneShape
 from fedcmr.tasks.heads import ViewHeads
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "cinema_parity"

@@ -32,6 +32,18 @@ def test_logits_from_a_prefix_are_those_from_the_image(adapted: Cardiac, images:
     assert_close(adapted(batch), adapted(images), rtol=1e-4, atol=2e-5)
 
 
+def test_the_prefix_of_a_case_depends_neither_on_threads_nor_on_the_training_mode(
+    adapted: Cardiac, images: dict[str, Tensor]
+) -> None:
+    image, before = {"sax": images["sax"][0]}, torch.get_num_threads()
+    found = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.append(adapted.train(threads == 1).prefix_of(image))
+    torch.set_num_threads(before)
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
 def test_two_heads_add_their_logits(backbone: Backbone, images: dict[str, Tensor]) -> None:
     heads = {owner: ViewHeads(24, ("sax",), 2) for owner in ("global", "local")}
     both = Cardiac(backbone, OwnedHeads(heads))

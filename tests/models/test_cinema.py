@@ -6,9 +6,10 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import save_file
 
 from fedcmr.models import cinema
-from fedcmr.models.backbone import Backbone, BackboneShape, seeded
+from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.mapping import to_foundation
+from fedcmr.models.shape import BackboneShape
 
 
 def no_network(*arguments: object, **options: object) -> str:

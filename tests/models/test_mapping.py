@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedcmr.models.adapters import inject, merged
-from fedcmr.models.backbone import Backbone, BackboneShape, seeded
+from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.mapping import (
     classifier_part,
@@ -18,6 +18,7 @@ from fedcmr.models.mapping import (
     refuse_differences,
     to_foundation,
 )
+from fedcmr.models.shape import BackboneShape
 from fedcmr.tasks.heads import OwnedHeads, ViewHeads
 from fedcmr.tensors import Branch
 

@@ -151,7 +151,7 @@ def test_logits_from_disk_are_those_from_the_image_bit_by_bit(
 
 
 def fill_all(folder: Path) -> None:
-    from fedcmr.models.backbone import BackboneShape
+    from fedcmr.models.shape import BackboneShape
 
     shape = BackboneShape(sax=(32, 32, 8), width=24, depth=1, heads=2, stem_channels=(4,), stem_blocks=1)
     prefixes = Prefixes(folder, seeded(shape, 0, "test"), 1)

@@ -3,7 +3,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from fedcmr.models.shape import BackboneShape
 from fedcmr.models.stem import ChannelNorm, Fusion, PatchLinear, Stem
+
+SHAPE = BackboneShape(sax=(32, 32, 4), width=12, heads=2, stem_channels=(4, 6), stem_blocks=1)
 
 
 def test_norm_is_over_channels_of_each_voxel() -> None:
@@ -33,19 +36,20 @@ def test_patch_embedding_is_a_convolution_with_reordered_weight() -> None:
 
 
 def test_an_image_that_patches_do_not_fill_is_refused_with_its_size() -> None:
-    stem = Stem(2, (32, 32, 4), 12, (4, 6), 1, (4, 4, 1), (2, 2, 1), 4)
+    stem = Stem(SHAPE, "sax")
     with pytest.raises(ValueError, match=r"\(32, 40, 4\).*\(16, 16, 1\)"):
         stem(torch.zeros(1, 2, 32, 40, 4))
 
 
 def test_a_slice_given_for_a_volume_is_refused() -> None:
-    stem = Stem(2, (32, 32, 4), 12, (4, 6), 1, (4, 4, 1), (2, 2, 1), 4)
+    stem = Stem(SHAPE, "sax")
     with pytest.raises(ValueError, match="expected multiples"):
         stem(torch.zeros(1, 2, 32, 32))
 
 
 def test_the_depthwise_kernel_mixes_slices() -> None:
-    stem = Stem(1, (16, 16, 5), 12, (4,), 1, (4, 4, 1), (2, 2, 1), 4)
+    sizes = {"sax": (16, 16, 5), "frames": 1, "stem_channels": (4,), "scale": (4, 4, 1)}
+    stem = Stem(BackboneShape(**{**vars(SHAPE), **sizes}), "sax")
     still, changed = torch.zeros(1, 1, 16, 16, 5), torch.zeros(1, 1, 16, 16, 5)
     changed[..., 0] = torch.randn(16, 16)
     moved = (stem(still)[1][0] - stem(changed)[1][0]).abs().amax(dim=(0, 1, 2, 3))
@@ -54,6 +58,6 @@ def test_the_depthwise_kernel_mixes_slices() -> None:
 
 
 def test_skips_of_every_stage_end_on_the_grid_of_the_tokens() -> None:
-    fusion = Fusion(12, (4, 6), (2, 2, 1))
+    fusion = Fusion(SHAPE, "sax")
     summed = fusion.summed([torch.randn(2, 4, 8, 12, 3), torch.randn(2, 6, 4, 6, 3)])
     assert summed.shape == (2, 2 * 3 * 3, 12)

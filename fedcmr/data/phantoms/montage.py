@@ -28,7 +28,7 @@ def draw_montage(file: Path, rows: Mapping[str, Sequence[Case]], groups: Sequenc
     The masks choose centre and slices, so cases without a mask cannot be drawn.
     """
     lines, columns = len(rows) * len(LEVELS), 2 * len(groups)
-    figure, axes = plt.subplots(lines, columns, figsize=(1.75 * columns, 1.75 * lines + 0.4), squeeze=False)
+    figure, axes = plt.subplots(lines, columns, figsize=(1.75 * columns, 1.75 * lines), squeeze=False)
     for axis in axes.ravel():
         axis.axis("off")
     for i, (title, cases) in enumerate(rows.items()):
@@ -40,10 +40,9 @@ def draw_montage(file: Path, rows: Mapping[str, Sequence[Case]], groups: Sequenc
                 for level, picture in enumerate(_pictures(case, frame)):
                     axis = axes[len(LEVELS) * i + level][2 * j + k]
                     axis.imshow(picture.T, cmap="gray", vmin=0, vmax=1, interpolation="bicubic")
-                    axis.set_title(
-                        f"{title} {case.group} {'ES' if k else 'ED'}" if level == 0 else "", fontsize=8, pad=2
-                    )
-    figure.subplots_adjust(0.002, 0.002, 0.998, 0.985, 0.02, 0.06)
+                    words = f"{title} {case.group} {'ES' if k else 'ED'}, {LEVELS[level][0]}"
+                    axis.text(0.03, 0.97, words, color="white", fontsize=6, va="top", transform=axis.transAxes)
+    figure.subplots_adjust(0.002, 0.002, 0.998, 0.998, 0.02, 0.02)
     figure.savefig(file, dpi=80)
     plt.close(figure)
 

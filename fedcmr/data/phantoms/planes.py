@@ -52,8 +52,8 @@ class Grid:
 
 def draw_axes(rng: np.random.Generator, turn_deg: float) -> Axes:
     """The heart's directions in one chest, and the image's in its plane. `rng` is consumed in a fixed order."""
-    apex = unit(np.array([0.56, -0.60, -0.57]) + rng.normal(0, 0.06, 3))
-    aside = unit(np.array([-0.80, -0.38, -0.30]) + rng.normal(0, 0.06, 3))
+    apex = unit(np.array([0.56, -0.60, -0.57]) + rng.normal(0, 0.11, 3))
+    aside = unit(np.array([-0.80, -0.38, -0.30]) + rng.normal(0, 0.11, 3))
     septum = unit(aside - apex * (aside @ apex))
     front = np.cross(apex, septum)
     if front @ np.array([0.0, -1.0, 1.0]) < 0:

@@ -29,13 +29,19 @@ class Subject:
 
 def draw_subject(patient: Patient) -> Subject:
     """The same subject for the same patient, whatever is done with the image stream."""
-    person_rng, scan_rng, _ = patient.streams()
+    person_rng, _, _ = patient.streams()
     person = draw_person(person_rng, patient.group)
     heart = build_heart(person_rng, draw_targets(person_rng, patient.group, person))
     body = draw_thorax(person_rng, person)
-    scan = draw_acquisition(scan_rng, patient.vendor, patient.scanner, LARGEST_MATRIX)
+    scan = draw_scan(patient)
     systole = 1 if patient.frames == 2 else min(max(round(scan.es_share * patient.frames), 2), patient.frames - 2)
     return Subject(patient, person, heart, body, scan, systole)
+
+
+def draw_scan(patient: Patient) -> Acquisition:
+    """The subject's scan alone; it knows nothing of the person."""
+    _, scan_rng, _ = patient.streams()
+    return draw_acquisition(scan_rng, patient.vendor, patient.scanner, LARGEST_MATRIX)
 
 
 def identity(subject: Subject) -> Row:
@@ -63,9 +69,8 @@ def anatomy(subject: Subject) -> dict[str, float]:
     return {**subject.heart.truth, "bsa_m2": subject.person.bsa_m2}
 
 
-def acquisition(subject: Subject) -> dict[str, float]:
+def acquisition(scan: Acquisition) -> dict[str, float]:
     """Everything that a scan's header or service log could tell, and nothing of the patient."""
-    scan = subject.scan
     rows, columns, slices = scan.shape
     return {
         "field_t": scan.field_t,

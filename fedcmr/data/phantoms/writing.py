@@ -145,7 +145,7 @@ def write_patient(patient: Patient, folder: Path) -> Row:
     step_s = 60 / scan.heart_rate / patient.frames
     write_nifti(place / f"{patient.code}_sa.nii.gz", image, matrix, step_s)
     write_nifti(place / f"{patient.code}_sa_gt.nii.gz", label, matrix, step_s)
-    return {**identity(subject), **anatomy(subject), **acquisition(subject)}
+    return {**identity(subject), **anatomy(subject), **acquisition(scan)}
 
 
 def stored(image: NDArray[np.float32], gamma: float, maximum: float) -> NDArray[np.int16]:
