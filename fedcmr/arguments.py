@@ -1,4 +1,4 @@
-"""The command line that all commands share: flags and `key=value` -> configuration. Imports no part before it has to."""
+"""The command line that all commands share: flags and `key=value` -> configuration. Parts are imported late."""
 
 import argparse
 import sys
@@ -65,7 +65,7 @@ def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str,
     Raises: ValueError for whatever is unknown or of the wrong type.
     """
     from fedcmr.config import fill, gather
-    from fedcmr.parts import schema
+    from fedcmr.knobs import schema
 
     raw = gather(experiment_file(file) if file else None, flags, overrides)
     if isinstance(raw.get("clients"), str):
@@ -105,7 +105,7 @@ def guarded(command: Callable[[], int], debug: bool) -> int:
         print(f"Interrupted. {interrupt}".rstrip(), file=sys.stderr)
         return INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
-        # a wrong wish is a ValueError or says its own exit code; any other RuntimeError is our fault and shows its trace
+        # a wrong wish is a ValueError or says its own exit code; any other RuntimeError is our fault: show it
         code: int = getattr(error, "exit_code", 0 if isinstance(error, RuntimeError) else USAGE)
         if debug or not code:
             raise

@@ -18,7 +18,8 @@ def check(config: "Config") -> None:
     from rich.console import Console
 
     from fedcmr.federation.door import pack
-    from fedcmr.parts import Recipe, RunKnobs, parts_of
+    from fedcmr.knobs import RunKnobs
+    from fedcmr.parts import Recipe, parts_of
     from fedcmr.reports.patients import print_patients
     from fedcmr.reports.tables import print_roles
     from fedcmr.results import provenance, role_groups

@@ -13,8 +13,9 @@ from fedcmr.config import Config, gather
 from fedcmr.data.splits import Split
 from fedcmr.federation.client import Federation, predict
 from fedcmr.federation.scoring import score, views_to_run
+from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Prediction, Server
-from fedcmr.parts import Parts, Recipe, RunKnobs, parts_of
+from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.reports import journal
 from fedcmr.reports.adapters import SHARED, adapter_folder, read_adapters, read_seen
 from fedcmr.reports.folder import CONFIG

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from fedcmr.data.cases import Case
 from fedcmr.data.preparing import Preprocessing
+from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Round, Server
 from fedcmr.models.cardiac import Group
-from fedcmr.parts import Parts, RunKnobs
+from fedcmr.parts import Parts
 from fedcmr.reports import journal
 from fedcmr.reports.adapters import adapter_folder, write_adapters, write_seen
 from fedcmr.reports.controls import controls

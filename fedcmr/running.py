@@ -1,4 +1,4 @@
-"""The course of a run: claim a folder, put the parts together, go through every fold's rounds, write everything down."""
+"""The course of a run: claim a folder, put the parts together, go through every fold's rounds, write it all down."""
 
 import os
 import time
@@ -15,8 +15,9 @@ from fedcmr.config import Config
 from fedcmr.data.preparing import Preprocessing
 from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
 from fedcmr.federation.state import State
+from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Round, Server
-from fedcmr.parts import Parts, Recipe, RunKnobs, parts_of
+from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
 from fedcmr.reports.folder import Found, claim, look

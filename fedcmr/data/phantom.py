@@ -8,7 +8,7 @@ cohort. Seeds 0 to 9 are for development, 100 and above for released tables; eac
     python -m fedcmr.data.phantom --montage FILE [data.root=DIR] [data.KNOB=VALUE ...]     a picture: vendors x
         diagnoses, ED and ES
 
-The default cohort, 173 cines of 12 frames and 320 pairs of ED and ES, takes 0.66 GB and about 70 s on two free cores.
+The default cohort, 173 cines of 12 frames and 320 pairs of ED and ES, takes 0.66 GB and 90 s on two cores.
 How hard it is, by controls alone, stands in experiments/phantom_difficulty.json: a forest on the anatomy as drawn tells
 disease from NOR with AUROC 0.93, on a vendor's scan parameters with 0.54, on the vendor's name with 0.53.
 What is simulated and after which sources stands in `phantoms/`: tissues.py, anatomy.py, heart.py, thorax.py,

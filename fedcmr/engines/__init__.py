@@ -1,1 +1,1 @@
-"""Where visits happen. An engine moves tensors and never looks at an algorithm's arithmetic; all call the same visit."""
+"""Where visits happen. An engine moves tensors, never looks at an algorithm's arithmetic; all call the same visit."""

@@ -3,8 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +16,7 @@ from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
 from fedcmr.models.adapters import mixed, silenced
 from fedcmr.models.cardiac import Cardiac
+from fedcmr.models.threads import one_thread
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Phase, Strategy
 from fedcmr.strategy.visiting import Visit
@@ -116,17 +116,6 @@ def visit_seed(seed: int, round: int, client: str) -> int:
 def gains(federation: Federation) -> Mapping[str, float]:
     """How loud each branch is, as the strategy mixes them."""
     return federation.strategy.mix([branch.name for branch in federation.strategy.branches])
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One torch thread inside: another count of threads would change bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _record(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:

@@ -32,7 +32,7 @@ def trainer(knobs: Knobs, steps: int) -> Trainer:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's advice on loaders and devices, which holds for one long training and not for many short ones."""
+    """Without Lightning's advice on loaders and devices, which holds for one long training, not for many short ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -10,7 +10,8 @@ from made_federation import CLIENTS, federation
 from torch import Tensor
 from torch.testing import assert_close
 
-from fedcmr.federation.client import Federation, Handover, one_thread, predict, visit, visit_seed
+from fedcmr.federation.client import Federation, Handover, predict, visit, visit_seed
+from fedcmr.models.threads import one_thread
 from fedcmr.federation.door import LeakError, let_in
 from fedcmr.messages import Server
 from fedcmr.strategy.roles import Role

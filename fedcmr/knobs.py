@@ -1,0 +1,147 @@
+"""The knobs of a run that belong to no single part, and which knobs there are, given the parts that are chosen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fedcmr import catalogue
+from fedcmr.config import Raw, Schema
+from fedcmr.data.preparing import Preprocessing
+from fedcmr.federation.tuner import Knobs as VisitKnobs
+
+DEFAULTS: Mapping[str, str] = {
+    "data": "phantom",
+    "task": "detection",
+    "algorithm": "med_dual_lora",
+    "engine": "in_process",
+    "backbone": "tiny",
+}
+FOLDERS: Mapping[str, str] = {
+    "data": "data",
+    "task": "tasks",
+    "algorithm": "algorithms",
+    "engine": "engines",
+    "backbone": "models",
+}
+
+
+@dataclass(frozen=True)
+class RunKnobs:
+    """The run itself.
+
+    Args:
+        clients: names of the clients that take part; empty for all that the data has.
+        rounds: how many, ≥ 1.
+        seed: of starting values, batch order, choice of views and participation.
+        quorum: fewest updates that a round may be closed with, ≥ 1.
+    """
+
+    clients: tuple[str, ...] = ()
+    rounds: int = 20
+    seed: int = 0
+    quorum: int = 1
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.quorum < 1:
+            raise ValueError(f"rounds={self.rounds}, quorum={self.quorum}: expected both at least 1.")
+
+
+@dataclass(frozen=True)
+class PatientKnobs:
+    """Who trains, validates and tests.
+
+    Args:
+        split: "official", "vendor" or "folds"; "auto" for the data set's own default.
+        folds: 2 or more for cross-validation, 0 where there are none.
+        split_seed: of sites, splits and folds.
+        label: "disease" (healthy or not) or "group" (the diagnosis).
+        twins: look for studies of one patient under two codes: "auto" (in real data), "yes" or "no".
+    """
+
+    split: str = "auto"
+    folds: int = 0
+    split_seed: int = 0
+    label: str = "disease"
+    twins: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.label not in ("disease", "group"):
+            raise ValueError(f"data.label={self.label}: expected disease or group.")
+        if self.twins not in ("auto", "yes", "no"):
+            raise ValueError(f"data.twins={self.twins}: expected auto, yes or no.")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"data.folds={self.folds}: expected 0 or at least 2.")
+
+
+@dataclass(frozen=True)
+class AdapterKnobs:
+    """Where the low-rank branches stand.
+
+    Args:
+        blocks: "last-2", "first-2", "all", or numbers such as "4,5".
+        layers: of attn.q, attn.kv, attn.proj, mlp.fc1, mlp.fc2.
+        dropout: on the branches' input, in [0, 1).
+    """
+
+    blocks: str = "last-2"
+    layers: tuple[str, ...] = ("attn.q", "attn.kv", "attn.proj")
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True)
+class HeadKnobs:
+    """owner: whose is the task's head: "shared", "private", "both" (the logits of two heads are added), or "auto": what
+    the algorithm fixes, and shared where it leaves the head open.
+
+    With "both" the two heads receive equal gradients, so the server can work out much of the private head from the
+    shared one: nothing that has to stay secret should be trusted to it.
+    """
+
+    owner: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.owner not in ("auto", "shared", "private", "both"):
+            raise ValueError(f"head.owner={self.owner}: expected auto, shared, private or both.")
+
+
+@dataclass(frozen=True)
+class ControlKnobs:
+    """blanked: score the last round with the heart blanked too: "auto" (for real patients), "yes" or "no"."""
+
+    blanked: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.blanked not in ("auto", "yes", "no"):
+            raise ValueError(f"controls.blanked={self.blanked}: expected auto, yes or no.")
+
+
+@dataclass(frozen=True)
+class PrefixKnobs:
+    """keep: compute the frozen part once per case and keep it on disk, instead of at every epoch."""
+
+    keep: bool = True
+
+
+def schema(raw: Raw) -> Schema:
+    """Which knobs there are, given the parts that `raw` names; completes the missing names in `raw`.
+
+    Raises: ValueError for an unknown part, with the nearest known name.
+    """
+    knobs: dict[str, type] = {}
+    for part, default in DEFAULTS.items():
+        section = raw.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise ValueError(f"'{part}: {section}' in the configuration: expected {part}=NAME or {part}.knob=value.")
+        knobs[part] = catalogue.entry(FOLDERS[part], str(section.setdefault("name", default))).knobs
+    return {
+        "": (RunKnobs,),
+        "data": (PatientKnobs, Preprocessing, knobs["data"]),
+        "task": (knobs["task"],),
+        "algorithm": (knobs["algorithm"],),
+        "backbone": (knobs["backbone"],),
+        "adapter": (AdapterKnobs,),
+        "head": (HeadKnobs,),
+        "visit": (VisitKnobs,),
+        "prefix": (PrefixKnobs,),
+        "controls": (ControlKnobs,),
+        "engine": (knobs["engine"],),
+    }
