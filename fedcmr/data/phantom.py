@@ -50,7 +50,6 @@ class Knobs:
         case_mix_shift: 0 to 1; how far the vendors' mixes of diagnoses lie apart.
         test_per_vendor: >= 4 and even; test patients of each vendor, half of them normal.
         frames: 6 to 40; frames of a training patient's cine. Test patients have end-diastole and end-systole only.
-        cache: folder that holds cohorts; empty for the user's cache.
     Raises: ValueError where a knob is out of its range.
     """
 
@@ -60,7 +59,6 @@ class Knobs:
     case_mix_shift: float = 1.0
     test_per_vendor: int = 80
     frames: int = 12
-    cache: str = ""
 
     def __post_init__(self) -> None:
         _check("seed", self.seed, 0, 2**31 - 1)
@@ -100,8 +98,7 @@ def build(knobs: Knobs, progress: Callable[[int, int], None] | None = None, work
             )
         except OSError as error:
             raise ValueError(
-                f"{folder}: the phantom cohort cannot be written ({error}). "
-                "Set FEDCMR_CACHE or data.cache to a folder that can."
+                f"{folder}: the phantom cohort cannot be written ({error}). Set FEDCMR_CACHE to a folder that can."
             ) from error
         cases += [replace(case, source=SOURCE) for case in _read(folder)]
     return cases
@@ -125,8 +122,7 @@ def cohorts(knobs: Knobs) -> dict[str, list[Patient]]:
 
 def cohort_folder(knobs: Knobs, part: str) -> Path:
     """Where a part of the cohort lies, whether it has been made or not."""
-    root = Path(knobs.cache) if knobs.cache else cache_root()
-    return root / "phantom" / f"{part}-{cohort_key(knobs, part)}"
+    return cache_root() / "phantom" / f"{part}-{cohort_key(knobs, part)}"
 
 
 def cohort_key(knobs: Knobs, part: str) -> str:

@@ -1,5 +1,4 @@
 import csv
-from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -14,9 +13,15 @@ SMALL = Knobs(scale=50, test_per_vendor=4, frames=6)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    knobs = replace(SMALL, cache=str(tmp_path_factory.mktemp("cache")))
-    return knobs, build(knobs, progress=lambda done, total: None, workers=1)
+def made():
+    return SMALL, build(SMALL, progress=lambda done, total: None, workers=1)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache of this test's own."""
+    monkeypatch.setenv("FEDCMR_CACHE", str(tmp_path))
+    return tmp_path
 
 
 def test_the_cohort_is_read_by_the_reader_of_mnms(made):
@@ -96,31 +101,30 @@ def test_equal_knobs_give_equal_bytes(made, tmp_path):
         assert (tmp_path / "Testing" / patient.code / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_damaged_cohort_names_its_folder_and_the_remedy(tmp_path):
-    knobs = replace(SMALL, cache=str(tmp_path))
-    cohort_folder(knobs, "training").mkdir(parents=True)
+def test_a_damaged_cohort_names_its_folder_and_the_remedy(cache):
+    cohort_folder(SMALL, "training").mkdir(parents=True)
     with pytest.raises(ValueError, match=r"training-.*delete the folder"):
-        build(knobs)
+        build(SMALL)
 
 
 @pytest.mark.slow
-def test_two_processes_write_what_one_writes(tmp_path):
-    knobs = Knobs(scale=50, test_per_vendor=6, frames=6, cache=str(tmp_path / "two"))
-    two = build(knobs, progress=lambda done, total: None, workers=2)
-    one = build(replace(knobs, cache=str(tmp_path / "one")), progress=lambda done, total: None, workers=1)
-    assert [case.id for case in two] == [case.id for case in one]
-    assert all(a.ed.image.read_bytes() == b.ed.image.read_bytes() for a, b in zip(two, one, strict=True))
+def test_two_processes_write_what_one_writes(tmp_path, monkeypatch):
+    knobs, cases = Knobs(scale=50, test_per_vendor=6, frames=6), {}
+    for workers in (1, 2):
+        monkeypatch.setenv("FEDCMR_CACHE", str(tmp_path / str(workers)))
+        cases[workers] = build(knobs, progress=lambda done, total: None, workers=workers)
+    assert [case.id for case in cases[2]] == [case.id for case in cases[1]]
+    pairs = zip(cases[2], cases[1], strict=True)
+    assert all(two.ed.image.read_bytes() == one.ed.image.read_bytes() for two, one in pairs)
 
 
-def test_a_cohort_that_died_half_way_leaves_nothing_behind(tmp_path):
-    knobs = replace(SMALL, cache=str(tmp_path))
-
+def test_a_cohort_that_died_half_way_leaves_nothing_behind(cache):
     def die(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(knobs, progress=die, workers=1)
-    assert list((tmp_path / "phantom").iterdir()) == []
+        build(SMALL, progress=die, workers=1)
+    assert list((cache / "phantom").iterdir()) == []
 
 
 def test_seeds_below_100_share_a_test_cohort_and_those_from_100_on_another():
@@ -155,16 +159,16 @@ def test_a_knob_out_of_its_range_is_named(knob, value):
         Knobs(**{knob: value})
 
 
-def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path):
+def test_a_cache_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FEDCMR_CACHE", str(tmp_path / "file"))
     with pytest.raises(ValueError, match="FEDCMR_CACHE"):
-        build(replace(SMALL, cache=str(tmp_path / "file")), progress=lambda done, total: None)
+        build(SMALL, progress=lambda done, total: None)
 
 
 def test_the_montage_command_writes_a_picture(made, tmp_path):
-    knobs, _ = made
     picture = tmp_path / "montage.png"
-    settings = [f"data.cache={knobs.cache}", "data.scale=50", "data.test_per_vendor=4", "data.frames=6"]
+    settings = ["data.scale=50", "data.test_per_vendor=4", "data.frames=6"]
     assert main(["--montage", str(picture), *settings]) == 0
     assert picture.stat().st_size > 10_000
 
