@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fedcmr import catalogue
 from fedcmr.config import Raw, Schema
 from fedcmr.data.preparing import Preprocessing
+from fedcmr.data.views import Augmentation
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 
 DEFAULTS: Mapping[str, str] = {
@@ -36,7 +37,7 @@ class RunKnobs:
     """
 
     clients: tuple[str, ...] = ()
-    rounds: int = 20
+    rounds: int = 15
     seed: int = 0
     quorum: int = 1
 
@@ -116,9 +117,20 @@ class ControlKnobs:
 
 @dataclass(frozen=True)
 class PrefixKnobs:
-    """keep: compute the frozen part once per case and keep it on disk, instead of at every epoch."""
+    """The frozen part of the model, and how many versions of a case pass it.
+
+    Args:
+        keep: compute it once per case and view and keep it on disk, instead of at every epoch.
+        views: versions of each training case, ≥ 1: the plain one and `views` − 1 augmented ones, among which each epoch
+            draws. How they are augmented is said by the knobs of `augment`.
+    """
 
     keep: bool = True
+    views: int = 1
+
+    def __post_init__(self) -> None:
+        if self.views < 1:
+            raise ValueError(f"prefix.views={self.views}: expected at least 1.")
 
 
 def schema(raw: Raw) -> Schema:
@@ -141,6 +153,7 @@ def schema(raw: Raw) -> Schema:
         "adapter": (AdapterKnobs,),
         "head": (HeadKnobs,),
         "visit": (VisitKnobs,),
+        "augment": (Augmentation,),
         "prefix": (PrefixKnobs,),
         "controls": (ControlKnobs,),
         "engine": (knobs["engine"],),

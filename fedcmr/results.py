@@ -70,7 +70,8 @@ def provenance(parts: Parts) -> tuple[str, ...]:
         lines.append("Crop: around the reference mask (data.crop=mask), which a deployed detector does not have.")
     if preprocessing.blank != "none":
         lines.append("The heart is blanked in all images (data.blank=heart): a control, not a detector.")
-    lines.append("Augmentation: none.")
+    views = parts.views()
+    lines.append(f"Augmentation: {views - 1} versions beside the plain one." if views > 1 else "Augmentation: none.")
     lines.extend(
         f"{one} and {two} are taken for studies of one patient (correlation {correlation:.2f})."
         for one, two, correlation in parts.twins

@@ -16,12 +16,12 @@ from fedcmr.data.preparing import Preprocessing
 from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
 from fedcmr.federation.state import State
 from fedcmr.knobs import RunKnobs
-from fedcmr.messages import Round, Server
+from fedcmr.messages import Prediction, Round, Server
 from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
 from fedcmr.reports.folder import Found, claim, look
-from fedcmr.reports.journal import CHOSEN, LAST
+from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
@@ -92,10 +92,11 @@ def prepare(parts: Parts, console: Console, workers: int) -> None:
             status.update(f"Reading patients: {done} of {of}")
 
         parts.volumes.prepare(cases, workers, said)
-        fetch = parts.fetch()
+        wanted = parts.prefixes_wanted()
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for done, _ in enumerate(pool.map(fetch, cases), start=1):
-                status.update(f"Frozen blocks: {done} of {len(cases)} patients")
+            made = pool.map(parts.fetch(), [case for case, _ in wanted], [view for _, view in wanted])
+            for done, _ in enumerate(made, start=1):
+                status.update(f"Frozen blocks: {done} of {len(wanted)} volumes")
     console.print(f"{len(cases)} patients ready after {time.perf_counter() - began:.1f} s.")
 
 
@@ -142,21 +143,29 @@ def blanked(parts: Parts) -> Parts:
 
 def _ended(parts: Parts, engine: Engine, state: State, server: Server, past: Sequence[Round]) -> FoldEnd:
     """Scores the test patients of the chosen and of the last round."""
-    chosen, fold = chosen_round(past), parts.recipe.fold
-    thresholds, rows = {}, []
-    # the chosen round first, so that the engine ends as the last round left it
-    for which, number in ((CHOSEN, chosen), (LAST, server.round)):
-        at = state.load(engine, number)
-        own = [prediction for prediction in engine.evaluate(at, "val").predictions if prediction.view == "personal"]
-        thresholds[which] = parts.task.threshold([one.label for one in own], [one.probabilities for one in own])
-        tested = engine.evaluate(at, "test").predictions
-        rows += journal.reported(parts.task, tested, fold, which, thresholds[which])
-    hidden = []
+    chosen, fold, last = chosen_round(past), parts.recipe.fold, server.round
+    tested = {number: _tested(parts, engine, state, number) for number in dict.fromkeys((chosen, last))}
+    numbers = {CHOSEN: chosen, LAST: last}
+    rows = [
+        row
+        for which, number in numbers.items()
+        for row in journal.reported(parts.task, tested[number][1], fold, which, tested[number][0])
+    ]
+    hidden: list[Reported] = []
     if parts.blanks_heart:
         with engine_of(blanked(parts)) as blind:
-            tested = blind.evaluate(state.load(blind, server.round), "test").predictions
-            hidden = journal.reported(parts.task, tested, fold, LAST, thresholds[LAST])
-    return FoldEnd(server, state.kept(server.round), tuple(past), chosen, thresholds, tuple(rows), tuple(hidden))
+            predictions = blind.evaluate(state.load(blind, last), "test").predictions
+            hidden = journal.reported(parts.task, predictions, fold, LAST, tested[last][0])
+    thresholds = {which: tested[number][0] for which, number in numbers.items()}
+    return FoldEnd(server, state.kept(last), tuple(past), chosen, thresholds, tuple(rows), tuple(hidden))
+
+
+def _tested(parts: Parts, engine: Engine, state: State, number: int) -> tuple[float, Sequence[Prediction]]:
+    """The threshold that validation patients give after this round, and the predictions of its test patients."""
+    at = state.load(engine, number)
+    own = [prediction for prediction in engine.evaluate(at, "val").predictions if prediction.view == "personal"]
+    threshold = parts.task.threshold([one.label for one in own], [one.probabilities for one in own])
+    return threshold, engine.evaluate(at, "test").predictions
 
 
 def _forget_later(folder: Path, fold: int, round: int) -> list[Round]:

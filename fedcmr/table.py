@@ -102,7 +102,8 @@ def _seeds(said: "argparse.Namespace", repeat: int) -> list[str]:
     """Overrides that move every seed on by `repeat`."""
     base = configured(said).plain()
     seeds = [f"seed={base['seed'] + repeat}"]
-    return [*seeds, f"data.seed={base['data']['seed'] + repeat}"] if "seed" in base["data"] else seeds
+    is_phantom = base["data"]["name"] == "phantom"
+    return [*seeds, f"data.seed={base['data']['seed'] + repeat}"] if is_phantom else seeds
 
 
 def _with(said: "argparse.Namespace", overrides: Sequence[str]) -> "argparse.Namespace":

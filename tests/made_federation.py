@@ -48,7 +48,7 @@ def volume(case: Case) -> Tensor:
     return image
 
 
-def fetch(case: Case) -> Mapping[str, Tensor]:
+def fetch(case: Case, view: int) -> Mapping[str, Tensor]:
     return {"sax": volume(case)}
 
 

@@ -11,23 +11,31 @@ from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from fedcmr.data.cases import Case
 from fedcmr.data.splits import Split
 
-Fetch = Callable[[Case], Mapping[str, Tensor]]
-"""A case -> the model's inputs without the batch axis: a volume per view, or the parts of a frozen prefix."""
+Fetch = Callable[[Case, int], Mapping[str, Tensor]]
+"""(case, number of its augmented view, 0 for the plain one) -> the model's inputs without the batch axis: a volume per
+view of the heart, or the parts of a frozen prefix.
+"""
 
 PARTS = ("train", "val", "test")
 
 
 class CaseSet(Dataset[dict[str, Any]]):
-    """Cases as {"inputs": name -> tensor, "label": class index}."""
+    """Cases as {"inputs": name -> tensor, "label": class index}, each time in one of its views.
 
-    def __init__(self, cases: Sequence[Case], labels: Sequence[int], fetch: Fetch) -> None:
-        self.cases, self.labels, self.fetch = cases, labels, fetch
+    Args:
+        views: how many each case has, ≥ 1; with one, it is always the plain one.
+    """
+
+    def __init__(self, cases: Sequence[Case], labels: Sequence[int], fetch: Fetch, views: int) -> None:
+        self.cases, self.labels, self.fetch, self.views = cases, labels, fetch, views
+        self.generator = torch.Generator()
 
     def __len__(self) -> int:
         return len(self.cases)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"inputs": dict(self.fetch(self.cases[index])), "label": self.labels[index]}
+        view = int(torch.randint(self.views, (), generator=self.generator)) if self.views > 1 else 0
+        return {"inputs": dict(self.fetch(self.cases[index], view)), "label": self.labels[index]}
 
 
 class ClientData(LightningDataModule):
@@ -40,22 +48,31 @@ class ClientData(LightningDataModule):
         fetch: case -> inputs.
         batch: cases in a batch, ≥ 1.
         sampling: draw each class equally often, with replacement, instead of each case once an epoch.
+        views: among which training cases are drawn; validation and test cases are always plain.
     """
 
     def __init__(
-        self, client: str, split: Split, label_of: Callable[[Case], int], fetch: Fetch, batch: int, sampling: bool
+        self,
+        client: str,
+        split: Split,
+        label_of: Callable[[Case], int],
+        fetch: Fetch,
+        batch: int,
+        sampling: bool,
+        views: int = 1,
     ) -> None:
         super().__init__()
         self.client, self.batch, self.sampling = client, batch, sampling
         self.sets = {
-            part: CaseSet(cases, [label_of(case) for case in cases], fetch)
+            part: CaseSet(cases, [label_of(case) for case in cases], fetch, views if part == "train" else 1)
             for part, cases in zip(PARTS, (split.train, split.val, split.test), strict=True)
         }
         self.seed = 0
 
     def reseed(self, seed: int) -> None:
-        """Fixes the order of batches until the next call."""
+        """Fixes the order of batches and the choice of views until the next call."""
         self.seed = seed
+        self.sets["train"].generator.manual_seed(seed)
 
     def class_counts(self, classes: int) -> list[int]:
         """Training cases of each class, (L,)."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 import torch
-from einops import repeat
+from einops import rearrange, repeat
 from torch import Tensor, nn
 
 from fedcmr.models.blocks import EPS, Block
@@ -24,6 +24,9 @@ from fedcmr.tensors import digest, starting_generator
 
 TOKENS, SKIP = "tokens", "skip."
 """Names of a prefix's parts: "tokens" (B, T, D), and "skip.<view>" (B, N, D) for each view."""
+
+
+NOTHING: Mapping[str, Tensor] = {}
 
 
 class Encoder(nn.Module):
@@ -114,7 +117,10 @@ class Backbone(nn.Module):
         # two shapes can have equal tensors: the number of heads shows in none of them
         return hashlib.sha256(f"{self.shape} {weights}".encode()).hexdigest()
 
-    def _until(self, images: Mapping[str, Tensor], split: int) -> dict[str, Tensor]:
+    def _until(
+        self, images: Mapping[str, Tensor], split: int, hidden: Mapping[str, Tensor] = NOTHING
+    ) -> dict[str, Tensor]:
+        """As `prefix`, of the tokens alone that are not `hidden` {view: (B, N) bool, equally many in each row}."""
         self._check_split(split)
         unknown = sorted(set(images) - set(self.views))
         if unknown or not images:
@@ -124,9 +130,12 @@ class Backbone(nn.Module):
             if view in images:
                 fusion = self.enc_fusion_dict[view]
                 assert isinstance(fusion, Fusion)
-                tokens_BND, stages = self.enc_down_dict[view](images[view])
+                tokens_BND, stages = self.enc_down_dict[view](images[view], hidden.get(view))
+                skip_BND = fusion.summed(stages)
+                if view in hidden:
+                    tokens_BND, skip_BND = (chosen(part, ~hidden[view]) for part in (tokens_BND, skip_BND))
                 parts.append(tokens_BND)
-                skips[SKIP + view] = fusion.summed(stages)
+                skips[SKIP + view] = skip_BND
         cls = repeat(self.encoder.cls_token, "1 1 d -> b 1 d", b=parts[0].shape[0])
         tokens_BTD = torch.cat([cls, *parts], dim=1)
         for block in self.encoder.blocks[:split]:
@@ -136,6 +145,11 @@ class Backbone(nn.Module):
     def _check_split(self, split: int) -> None:
         if not 0 <= split <= self.depth:
             raise ValueError(f"Split before block {split}: expected 0 to {self.depth}, the number of blocks.")
+
+
+def chosen(tokens_BND: Tensor, which_BN: Tensor) -> Tensor:
+    """The tokens where `which_BN` is True, in their order: (B, M, D) where each row has M of them."""
+    return rearrange(tokens_BND[which_BN], "(b m) d -> b m d", b=len(tokens_BND))
 
 
 def seeded(shape: BackboneShape, seed: int, provenance: str) -> Backbone:
@@ -148,6 +162,14 @@ def seeded(shape: BackboneShape, seed: int, provenance: str) -> Backbone:
     with torch.device("meta"):
         backbone = Backbone(shape, provenance)
     backbone.to_empty(device="cpu")
+    seed_weights(backbone, seed)
+    place_positions(backbone)
+    return backbone
+
+
+@torch.no_grad()
+def seed_weights(backbone: Backbone, seed: int) -> None:
+    """Draws every parameter anew, as `seeded` says; buffers stay."""
     for path, module in backbone.named_modules():
         for leaf, tensor in module.named_parameters(recurse=False):
             name = f"{path}.{leaf}"
@@ -157,8 +179,6 @@ def seeded(shape: BackboneShape, seed: int, provenance: str) -> Backbone:
                 tensor.copy_(drawn)
             else:
                 tensor.fill_(1.0 if leaf == "weight" else 0.0)
-    place_positions(backbone)
-    return backbone
 
 
 def place_positions(backbone: Backbone) -> None:

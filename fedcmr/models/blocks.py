@@ -27,8 +27,12 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        queries = rearrange(self.q(tokens_BND), "b n (h d) -> b h n d", h=self.heads)
-        keys, values = rearrange(self.kv(tokens_BND), "b n (two h d) -> two b h n d", two=2, h=self.heads)
+        return self.across(tokens_BND, tokens_BND)
+
+    def across(self, asking_BND: Tensor, asked_BMD: Tensor) -> Tensor:
+        """Queries from one set of tokens, keys and values from another: (B, N, D), (B, M, D) -> (B, N, D)."""
+        queries = rearrange(self.q(asking_BND), "b n (h d) -> b h n d", h=self.heads)
+        keys, values = rearrange(self.kv(asked_BMD), "b n (two h d) -> two b h n d", two=2, h=self.heads)
         mixed = functional.scaled_dot_product_attention(queries, keys, values)
         return self.proj(rearrange(mixed, "b h n d -> b n (h d)"))
 

@@ -76,8 +76,10 @@ class ConvBlock(nn.Module):
         self.dw_conv = convolution(axes)(channels, channels, KERNEL, padding=KERNEL // 2, groups=channels)
         self.mlp = ConvMlp(channels, channels * mlp_ratio, axes)
 
-    def forward(self, image: Tensor) -> Tensor:
-        image = image + self.conv2(self.dw_conv(self.conv1(self.norm1(image))))
+    def forward(self, image: Tensor, visible: Tensor | None = None) -> Tensor:
+        """(B, C, *grid) -> (B, C, *grid); where `visible` (B, 1, *grid) is 0, a voxel is no neighbour's neighbour."""
+        mixed = self.conv1(self.norm1(image))
+        image = image + self.conv2(self.dw_conv(mixed if visible is None else mixed * visible))
         return image + self.mlp(self.norm2(image))
 
 
@@ -89,10 +91,13 @@ class Stage(nn.Module):
         self.patch_embed = PatchConv(channels_in, channels_out, patch)
         self.conv = nn.ModuleList(ConvBlock(channels_out, len(patch), mlp_ratio) for _ in range(blocks))
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, visible: Tensor | None = None) -> Tensor:
+        """(B, C_in, *grid) -> (B, C_out, *grid / patch). `visible` (B, 1, *tokens): 0 where a token is hidden."""
         image = self.patch_embed(image)
+        if visible is not None:
+            visible = functional.interpolate(visible, size=image.shape[2:], mode="nearest-exact")
         for block in self.conv:
-            image = block(image)
+            image = block(image, visible)
         return image
 
 
@@ -135,15 +140,19 @@ class Stem(nn.Module):
         self.patch_embed = PatchLinear(channels[-1], shape.width, scale)
         self.linear = nn.Linear(shape.width, shape.width)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, image: Tensor, hidden_BN: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """(B, C, *image) -> tokens (B, N, D), skips (B, C_i, *grid_i).
 
+        Args:
+            hidden_BN: bool, True for tokens of which no other token may see a voxel; None where all are seen. Their own
+                tokens and skips come out too, to be left aside.
         Raises: ValueError for an image that patches do not fill.
         """
         grid = self.grid_of(image.shape[2:])
+        visible = None if hidden_BN is None else (~hidden_BN).to(image.dtype).unflatten(1, grid)[:, None]
         skips: list[Tensor] = []
         for stage in self.conv_blocks:
-            image = stage(image)
+            image = stage(image, visible)
             skips.append(image)
         return self.linear(self.patch_embed(image)) + resized(self.pos_embed, self.grid, grid), skips
 

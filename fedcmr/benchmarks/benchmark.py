@@ -1,0 +1,51 @@
+"""One benchmark from beginning to end: measure, then write bench.json and bench.md."""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from fedcmr.benchmarks.found import Found, as_json
+from fedcmr.benchmarks.machine import machine
+from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_ms
+from fedcmr.benchmarks.memory import apart, by_clients, peak_of
+from fedcmr.benchmarks.rows import ROWS
+from fedcmr.benchmarks.text import as_text
+from fedcmr.benchmarks.workload import Workload, stage
+from fedcmr.data.store import write_whole
+
+OTHER_VISITS = (1, 40)
+"""Training cases of the visits that are measured beside the contract's, once each."""
+
+
+def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
+    """Measures a workload, and the visits of other sizes beside it.
+
+    Args:
+        size: a word for the reports.
+        repeats: of the benchmark visit, ≥ 1.
+        say: told what is done, line by line.
+    """
+    on = machine()  # now: how busy the machine is with other work shows before the benchmark itself keeps it busy
+    with tempfile.TemporaryDirectory(prefix="fedcmr-bench-") as name:
+        folder = Path(name)
+        say(f"Prefixes of {workload.training + workload.validation} cases")
+        prefix_seconds = fill(stage(workload, folder))
+        say(f"  {prefix_seconds:.2f} s")
+        say(f"A visit of {workload.training} cases")
+        rows = measure(workload, folder, repeats, say)
+        visits = {}
+        for count in OTHER_VISITS:
+            say(f"A visit of {count} cases")
+            visits[count] = measure(replace(workload, training=count), folder, 1, say, warm_up=False)
+        say("Memory, each row in a process of its own")
+        peaks = {row: apart(peak_of, row, workload, folder) for row in ROWS}
+        clients = apart(by_clients, workload, folder)
+    say("Overhead of a visit")
+    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_ms(), clients, on)
+
+
+def write(found: Found, folder: Path) -> None:
+    """Writes both files into the folder, over those of an earlier benchmark."""
+    write_whole(folder / "bench.json", (json.dumps(as_json(found), indent=2) + "\n").encode())
+    write_whole(folder / "bench.md", as_text(found).encode())

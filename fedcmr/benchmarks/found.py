@@ -1,0 +1,81 @@
+"""All that a benchmark measured, and the content of bench.json."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from fedcmr.benchmarks.measuring import BOUND, Measured, Timed, break_even_rounds
+from fedcmr.benchmarks.memory import ManyClients, Peak
+from fedcmr.benchmarks.workload import Workload
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a benchmark measured.
+
+    Args:
+        size: "tiny" or "base".
+        workload: the benchmark visit.
+        rows: the benchmark visit, by row.
+        peaks: name of the row -> memory.
+        visits: number of training cases -> rows of other visits.
+        prefix_seconds: to make the prefixes of the benchmark visit and write them.
+        overhead_ms: of each repeat.
+        clients: memory of many clients.
+        machine: see `machine`.
+    """
+
+    size: str
+    workload: Workload
+    rows: Measured
+    peaks: Mapping[str, Peak]
+    visits: Mapping[int, Measured]
+    prefix_seconds: float
+    overhead_ms: tuple[float, ...]
+    clients: tuple[ManyClients, ...]
+    machine: Mapping[str, object]
+
+
+def as_json(found: Found) -> dict[str, object]:
+    """The content of bench.json."""
+    least = found.rows[BOUND].median
+    rows = [
+        {
+            **_row(name, timed, least),
+            "peak_memory_bytes": found.peaks[name].round,
+            "peak_memory_of_imports_bytes": found.peaks[name].imports,
+        }
+        for name, timed in found.rows.items()
+    ]
+    visits = [
+        {"training": count, "rows": [_row(name, timed, measured[BOUND].median) for name, timed in measured.items()]}
+        for count, measured in found.visits.items()
+    ]
+    return {
+        "size": found.size,
+        "machine": dict(found.machine),
+        "visit": {**asdict(found.workload), "epochs": 1, "views": 2},
+        "rows": rows,
+        "visits": visits,
+        "prefix_seconds": found.prefix_seconds,
+        "break_even_rounds": break_even_rounds(found.rows, found.prefix_seconds),
+        "overhead_ms_per_visit": spread(found.overhead_ms)["median"],
+        "overhead_ms": spread(found.overhead_ms),
+        "memory_by_clients": [asdict(row) for row in found.clients],
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def _row(name: str, timed: Timed, least: float) -> dict[str, object]:
+    return {
+        "name": name,
+        "seconds_per_round": {**spread(timed.seconds), "repeats": list(timed.seconds)},
+        "ratio_to_bound": timed.median / least,
+        "bytes_up": timed.bytes_up,
+        "steps": timed.steps,
+        "loss": timed.loss,
+    }

@@ -1,0 +1,150 @@
+"""The rows of a benchmark: one and the same client's round, walked in four ways.
+
+A round of one client, in every row: one epoch over the training cases, and three passes over the validation cases, as
+the in-process engine makes them: the trained model before anything is averaged, then the personal and the global view.
+Every row uses the same optimizer on the same batches in the same order, on one torch thread.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
+
+from fedcmr.benchmarks.workload import CLIENT, Stage, adapted, client_data, initial, task, visit_knobs
+from fedcmr.data.loaders import ClientData
+from fedcmr.federation.client import Federation, predict, visit, visit_seed
+from fedcmr.federation.door import let_in, pack, unpack
+from fedcmr.federation.scoring import VIEWS, score, views_to_run
+from fedcmr.federation.trainers import quiet, trainer
+from fedcmr.federation.tuner import Tuner
+from fedcmr.messages import Server
+from fedcmr.models.backbone import Backbone
+from fedcmr.models.cardiac import Cardiac
+from fedcmr.models.threads import one_thread
+from fedcmr.strategy.strategy import Phase
+
+PASSES = 1 + len(VIEWS)
+"""Over the validation cases in one round."""
+
+
+@dataclass(frozen=True)
+class Walked:
+    """What one round leaves.
+
+    Args:
+        loss: mean over the training steps.
+        bytes_up: what the client hands over; 0 in a row that has no server.
+    """
+
+    loss: float
+    bytes_up: int
+
+
+Round = Callable[[], Walked]
+"""A round that is ready to be timed."""
+
+Row = Callable[[Stage], Round]
+"""Makes ready what the row may find ready; only what it returns is timed."""
+
+
+def bound(stage: Stage) -> Round:
+    """The least that the arithmetic must cost: a bare loop over the adapted blocks and the head, from prefixes that lie
+    in memory as batches. Nothing is installed, hashed, packed or counted.
+    """
+    federation = stage.federation(stage.prefixes)
+    model, data = stage.model, federation.clients[CLIENT]
+    data.reseed(visit_seed(federation.seed, 1, CLIENT))
+    batches, validation = list(data.train_dataloader()), list(data.scoring_dataloader("val"))
+    weights_L = federation.task.class_weights(data.class_counts(len(federation.task.classes)))
+    model.load(federation.start)
+    model.train_only(federation.start.keys())
+    tuner = Tuner(model, federation.task, federation.knobs, Phase(), frozenset(federation.start), {}, {}, weights_L)
+
+    def round() -> Walked:
+        with one_thread():
+            optimizer = tuner.configure_optimizers()
+            live = list(model.live().values())
+            losses: list[Tensor] = []
+            for batch in batches:
+                loss = federation.task.loss(model(batch["inputs"]), batch["label"], weights_L)
+                optimizer.zero_grad()
+                loss.backward()
+                clip_grad_norm_(live, federation.knobs.clip)
+                optimizer.step()
+                losses.append(loss.detach())
+            with torch.inference_mode():
+                for _ in range(PASSES):
+                    for batch in validation:
+                        federation.task.probabilities(model(batch["inputs"]))
+            return Walked(float(torch.stack(losses).mean()), 0)
+
+    return round
+
+
+def fedcmr(stage: Stage) -> Round:
+    """A visit and its scoring as they are in a run, from prefixes kept on disk."""
+    return _as_in_a_run(stage.federation(stage.prefixes))
+
+
+def no_prefix(stage: Stage) -> Round:
+    """The same from volumes in memory: the frozen blocks are run again in every pass."""
+    return _as_in_a_run(stage.federation(stage.volumes))
+
+
+def usual_way(stage: Stage) -> Round:
+    """What is usually written: a new model, filled from the server's whole state dict, new loaders and new Trainers,
+    the whole forward pass, and the whole state dict handed over.
+
+    Kept cheaper than it often is: adapters are fedcmr's own, Trainers write no files, volumes lie in memory, and one
+    model serves training and scoring.
+    """
+    workload, start = stage.workload, stage.federation(stage.volumes).start
+    stage.model.load(start)
+    sent = pack(stage.model.state_dict(), {})
+
+    def round() -> Walked:
+        with one_thread(), quiet():
+            model = adapted(workload.shape, Backbone(workload.shape, "from the server"), workload.seed)
+            model.load_state_dict(unpack(sent)[0])
+            data = client_data(workload, stage.volumes)
+            data.reseed(visit_seed(workload.seed, 1, CLIENT))
+            tuner = _tuner(model, data, stage)
+            knobs = visit_knobs(workload)
+            trainer(knobs, data.steps_per_epoch()).fit(tuner, train_dataloaders=data.train_dataloader())
+            for _ in range(PASSES):
+                trainer(knobs, 0).predict(tuner, dataloaders=data.scoring_dataloader("val"))
+            return Walked(tuner.mean_loss(), len(pack(model.state_dict(), {"cases": workload.training})))
+
+    return round
+
+
+ROWS: Mapping[str, Row] = {"bound": bound, "fedcmr": fedcmr, "no_prefix": no_prefix, "usual_way": usual_way}
+
+
+def _as_in_a_run(federation: Federation) -> Round:
+    server = initial(federation)
+
+    def round() -> Walked:
+        handover = visit(federation, CLIENT, server, {}, (CLIENT,))
+        update = let_in(handover.payload, CLIENT, 1, server.sent)
+        strategy, names = federation.strategy, list(federation.start)
+        after = Server(1, *strategy.combine([update], strategy.weigh([update], []), server))
+        predictions = [
+            prediction
+            for view in views_to_run(strategy, names, 1)
+            for prediction in predict(federation, CLIENT, after, handover.kept, "val", view)
+        ]
+        score(federation.task, predictions, strategy, names, 1)
+        return Walked(handover.loss, len(handover.payload))
+
+    return round
+
+
+def _tuner(model: Cardiac, data: ClientData, stage: Stage) -> Tuner:
+    names = frozenset(model.live())
+    model.train_only(names)
+    detection = task()
+    weights_L = detection.class_weights(data.class_counts(len(detection.classes)))
+    return Tuner(model, detection, visit_knobs(stage.workload), Phase(), names, {}, {}, weights_L)
