@@ -15,6 +15,7 @@ COMMANDS = (
     "table",
     "evaluate",
     "pretrain",
+    "pretraining",
     "predict",
     "export",
     "bench",

@@ -29,9 +29,7 @@ def pairs_of(case: Case, wish: str) -> list[Case]:
             "Choose the frames 'ends'."
         )
     half = _count(case) // 2
-    return [
-        replace(case, ed=replace(case.ed, index=k), es=replace(case.ed, index=k + half)) for k in range(half)
-    ]
+    return [replace(case, ed=replace(case.ed, index=k), es=replace(case.ed, index=k + half)) for k in range(half)]
 
 
 def all_pairs(cases: Iterable[Case], wish: str) -> list[Case]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wandb import Run
 
 PROJECT = "fedcmr"
-SERVER = "server"
+SERVER, TRAINING = "server", "pretrain"
 MODES = ("offline", "online", "disabled")
 FOLD_STRIDE = 100_000
 """Steps of W&B must only grow, from fold to fold and over a resumed run; the axis that is drawn is `round`."""
@@ -121,38 +121,8 @@ class WandbLog:
         return logger
 
     def _started(self, name: str) -> "Run":
-        """The run of one client or of the server. Raises: ValueError where W&B does not start."""
-        import wandb
-
-        try:
-            run = wandb.init(
-                project=PROJECT,
-                group=self.group,
-                job_type="server" if name == SERVER else "client",
-                name=name,
-                id=self.ids[name],
-                dir=self.folder,
-                # offline, a resumed run is a second folder of the same id, which `wandb sync` joins
-                resume="allow" if self.mode == "online" else None,
-                reinit="create_new",
-                mode="online" if self.mode == "online" else "offline",
-                settings=wandb.Settings(
-                    silent=True,
-                    console="off",
-                    x_disable_stats=True,
-                    x_disable_meta=True,
-                    disable_git=True,
-                    save_code=False,
-                ),
-            )
-        except wandb.Error as error:
-            raise ValueError(
-                f"WANDB_MODE={self.mode}: W&B does not start ({error}). Log in by `wandb login`, or leave "
-                "WANDB_MODE out and send the files later by `wandb sync`."
-            ) from error
-        run.define_metric("round")
-        run.define_metric("*", step_metric="round")
-        return run
+        job = "server" if name == SERVER else "client"
+        return _begun(self.folder, self.group, job, name, self.ids[name], self.mode, "round")
 
     def _log(self, name: str, metrics: Mapping[str, float | None], prefix: str, number: int, step: int) -> None:
         if name in self.loggers:
@@ -168,9 +138,65 @@ class WandbLog:
         return [*place, classes[said.label], classes[row.decided], *said.probabilities]
 
 
+def training_logger(folder: Path, name: str, config: Mapping[str, object]) -> "WandbLogger | None":
+    """One run of its own for a training without clients, on the axis `epoch`; None where WANDB_MODE is disabled.
+
+    Args:
+        folder: of the training; W&B writes below <folder>/wandb. A resumed training goes on under the same id.
+        name: of the run and of its group. config: the resolved configuration.
+    Raises: ValueError for another mode, and where W&B does not start.
+    """
+    mode = wanted_mode()
+    if mode not in MODES:
+        raise ValueError(f"WANDB_MODE={mode}: expected one of {', '.join(MODES)}.")
+    if mode == "disabled":
+        return None
+    from lightning.pytorch.loggers import WandbLogger
+
+    ids, _ = _local(folder / "wandb" / "local.json", [TRAINING])
+    logger = WandbLogger(experiment=_begun(folder, name, TRAINING, name, ids[TRAINING], mode, "epoch"))
+    logger.log_hyperparams(dict(config))
+    return logger
+
+
 def wanted_mode() -> str:
     """What WANDB_MODE says; "offline" where it says nothing."""
     return os.environ.get("WANDB_MODE", "").lower() or "offline"
+
+
+def _begun(folder: Path, group: str, job: str, name: str, id: str, mode: str, axis: str) -> "Run":
+    """A run of W&B, drawn over `axis`. Raises: ValueError where W&B does not start."""
+    import wandb
+
+    try:
+        run = wandb.init(
+            project=PROJECT,
+            group=group,
+            job_type=job,
+            name=name,
+            id=id,
+            dir=folder,
+            # offline, a resumed run is a second folder of the same id, which `wandb sync` joins
+            resume="allow" if mode == "online" else None,
+            reinit="create_new",
+            mode="online" if mode == "online" else "offline",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                x_disable_stats=True,
+                x_disable_meta=True,
+                disable_git=True,
+                save_code=False,
+            ),
+        )
+    except wandb.Error as error:
+        raise ValueError(
+            f"WANDB_MODE={mode}: W&B does not start ({error}). Log in by `wandb login`, or leave "
+            "WANDB_MODE out and send the files later by `wandb sync`."
+        ) from error
+    run.define_metric(axis)
+    run.define_metric("*", step_metric=axis)
+    return run
 
 
 def _local(file: Path, names: Sequence[str]) -> tuple[dict[str, str], str]:
