@@ -114,7 +114,10 @@ def guarded(command: Callable[[], int], debug: bool) -> int:
 
 
 def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ValueError(f"clients={text}: expected one name or more; leave it out for all clients.")
+    return names
 
 
 def _epilog() -> str:

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def command() -> int:
         from fedcmr.evaluating import evaluate
 
+        if said.config:
+            raise ValueError(f"--config {said.config}: a finished run brings its own; name other data by key=value.")
         wishes = [f"{knob}={value}" for knob, value in flags_of(said).items()]
         evaluate(said.run, [*wishes, *said.overrides], said.out)
         return 0

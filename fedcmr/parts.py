@@ -29,10 +29,17 @@ POOLED = "pooled"
 
 @dataclass(frozen=True)
 class Recipe:
-    """From which any process makes the same parts: the configuration and the number of the fold."""
+    """From which any process makes the same parts.
+
+    Args:
+        config: of the run.
+        fold: its number.
+        blanked: whether all images have their heart blanked, whatever the configuration says.
+    """
 
     config: Config
     fold: int = 0
+    blanked: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,11 @@ class Parts:
     def at(self, fold: int) -> "Parts":
         """The same parts for another fold; the model is the same object."""
         return replace(self, recipe=replace(self.recipe, fold=fold))
+
+    def blanked(self) -> "Parts":
+        """The same parts, on images whose heart is blanked. Patients, twins and splits stay as they are."""
+        preprocessing = replace(self.config.of("data", Preprocessing), blank="heart")
+        return replace(self, recipe=replace(self.recipe, blanked=True), volumes=self.volumes.under(preprocessing))
 
     @property
     def is_phantom(self) -> bool:
@@ -176,8 +188,9 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     task = task.with_labels(config.of("data", PatientKnobs).label, groups)
     folds = [all_test(cases)] if everyone_tests else folds_of(config, cases, task)
     strategy, fidelity, owners = _strategy(config)
+    _refuse_quorum(config, 1 if strategy.pool else len(folds[0]))
     model = _model(config, strategy, task, owners)
-    return Parts(
+    parts = Parts(
         recipe,
         tuple(cases),
         twins,
@@ -189,6 +202,13 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
         strategy,
         fidelity,
     )
+    return parts.blanked() if recipe.blanked else parts
+
+
+def _refuse_quorum(config: Config, clients: int) -> None:
+    quorum = config.of("", RunKnobs).quorum
+    if quorum > clients:
+        raise ValueError(f"quorum={quorum}, but there are {clients} clients; no round could be closed. Lower it.")
 
 
 def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:

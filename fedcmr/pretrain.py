@@ -1,6 +1,7 @@
 """Masked pre-training of the backbone: frames of cines in, weights and their card out.
 
-python -m fedcmr.pretrain --config pretrain --out DIR      then: python -m fedcmr.run backbone.path=DIR/weights.safetensors
+python -m fedcmr.pretrain --config pretrain --out DIR
+python -m fedcmr.run backbone.path=DIR/weights.safetensors
 """
 
 import argparse

@@ -35,15 +35,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser("run", "Train a federation of scanner vendors around one frozen backbone, and score it.")
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the unfinished run in this folder")
     said = made.parse_intermixed_args(arguments)
-    folder: Path | None = said.resume or said.out
 
     def command() -> int:
         if said.resume is not None:
-            said.config = said.config or str(said.resume / "config.yaml")
-        run(configured(said), folder, resume=said.resume is not None)
+            if said.out is not None:
+                raise ValueError(f"--out {said.out} beside --resume: a run goes on in its own folder. Leave --out out.")
+            said.config, said.out = said.config or str(_written(said.resume)), said.resume
+        run(configured(said), said.out, resume=said.resume is not None)
         return 0
 
     return guarded(command, said.debug)
+
+
+def _written(folder: Path) -> Path:
+    """The configuration that a run wrote into its folder. Raises: ValueError where there is none."""
+    file = folder / "config.yaml"
+    if not file.is_file():
+        raise ValueError(f"{folder} holds no run to resume; expected the folder that a run has named when it ended.")
+    return file
 
 
 if __name__ == "__main__":

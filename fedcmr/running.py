@@ -2,9 +2,10 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +13,6 @@ from rich.console import Console
 
 from fedcmr import catalogue
 from fedcmr.config import Config
-from fedcmr.data.preparing import Preprocessing
 from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
 from fedcmr.federation.state import State
 from fedcmr.knobs import RunKnobs
@@ -20,7 +20,7 @@ from fedcmr.messages import Prediction, Round, Server
 from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
-from fedcmr.reports.folder import Found, claim, look
+from fedcmr.reports.folder import Found, claim, give_up, look
 from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
@@ -51,7 +51,8 @@ def train(config: Config, folder: Path, resume: bool, console: Console, group: s
     Args:
         group: under which its W&B runs stand together.
     """
-    if look(folder, config, resume) is Found.FINISHED:
+    found = look(folder, config, resume)
+    if found is Found.FINISHED:
         console.print(f"{folder} holds this run, finished.", highlight=False, soft_wrap=True)
         return journal.read_summary(folder)
     began = time.perf_counter()
@@ -60,13 +61,26 @@ def train(config: Config, folder: Path, resume: bool, console: Console, group: s
         console.print(line, highlight=False, soft_wrap=True)
     prepare(parts, console, os.cpu_count() or 1)
     print_roles(console, role_groups(parts))
+    with _claimed(folder, config, found, began):
+        return _trained(parts, folder, console, group)
+
+
+@contextmanager
+def _claimed(folder: Path, config: Config, found: Found, began: float) -> Iterator[None]:
+    """The folder is this run's. Where the first go fails before its first round, nothing of it stays."""
     claim(folder, config)
     try:
-        return _trained(parts, folder, console, group)
-    except KeyboardInterrupt as interrupt:
+        yield
+    except (KeyboardInterrupt, SystemExit) as interrupt:
+        # Lightning turns an interrupt inside a fit into an exit
         raise KeyboardInterrupt(f"Go on by: python -m fedcmr.run --resume {folder}") from interrupt
+    except (ValueError, OSError):
+        if found is Found.NOTHING:
+            give_up(folder)
+        raise
     finally:
-        journal.append_timing(folder, {"part": "run", "seconds": time.perf_counter() - began})
+        if folder.exists():
+            journal.append_timing(folder, {"part": "run", "seconds": time.perf_counter() - began})
 
 
 def _trained(parts: Parts, folder: Path, console: Console, group: str) -> Mapping[str, object]:
@@ -135,12 +149,6 @@ def engine_of(parts: Parts) -> Engine:
     return engine
 
 
-def blanked(parts: Parts) -> Parts:
-    """The same parts, on images whose heart is blanked."""
-    preprocessing = replace(parts.config.of("data", Preprocessing), blank="heart")
-    return replace(parts, volumes=parts.volumes.under(preprocessing))
-
-
 def _ended(parts: Parts, engine: Engine, state: State, server: Server, past: Sequence[Round]) -> FoldEnd:
     """Scores the test patients of the chosen and of the last round."""
     chosen, fold, last = chosen_round(past), parts.recipe.fold, server.round
@@ -153,7 +161,7 @@ def _ended(parts: Parts, engine: Engine, state: State, server: Server, past: Seq
     ]
     hidden: list[Reported] = []
     if parts.blanks_heart:
-        with engine_of(blanked(parts)) as blind:
+        with engine_of(parts.blanked()) as blind:
             predictions = blind.evaluate(state.load(blind, last), "test").predictions
             hidden = journal.reported(parts.task, predictions, fold, LAST, tested[last][0])
     thresholds = {which: tested[number][0] for which, number in numbers.items()}

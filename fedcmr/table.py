@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     said = made.parse_intermixed_args(arguments)
 
     def command() -> int:
-        write(said, rows_asked(said.algorithms, said.algorithm), said.seeds)
+        try:
+            write(said, rows_asked(said.algorithms, said.algorithm), said.seeds)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt("Go on by the same command: what is finished is not run again.") from interrupt
         return 0
 
     return guarded(command, said.debug)

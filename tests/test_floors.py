@@ -19,6 +19,7 @@ COMMANDS = (
     "predict",
     "export",
     "bench",
+    "benchmarks",
     "arguments",
     "running",
     "results",

@@ -38,17 +38,16 @@ class Found:
 
 def as_json(found: Found) -> dict[str, object]:
     """The content of bench.json."""
-    least = found.rows[BOUND].median
     rows = [
         {
-            **_row(name, timed, least),
+            **_row(name, timed, found.rows[BOUND]),
             "peak_memory_bytes": found.peaks[name].round,
             "peak_memory_of_imports_bytes": found.peaks[name].imports,
         }
         for name, timed in found.rows.items()
     ]
     visits = [
-        {"training": count, "rows": [_row(name, timed, measured[BOUND].median) for name, timed in measured.items()]}
+        {"training": count, "rows": [_row(name, timed, measured[BOUND]) for name, timed in measured.items()]}
         for count, measured in found.visits.items()
     ]
     return {
@@ -70,11 +69,13 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
 
 
-def _row(name: str, timed: Timed, least: float) -> dict[str, object]:
+def _row(name: str, timed: Timed, bound: Timed) -> dict[str, object]:
     return {
         "name": name,
         "seconds_per_round": {**spread(timed.seconds), "repeats": list(timed.seconds)},
-        "ratio_to_bound": timed.median / least,
+        "ratio_to_bound": timed.median / bound.median,
+        "processor_seconds_per_round": spread(timed.processor_seconds),
+        "processor_ratio_to_bound": timed.processor_median / bound.processor_median,
         "bytes_up": timed.bytes_up,
         "steps": timed.steps,
         "loss": timed.loss,

@@ -26,13 +26,15 @@ class Timed:
     """One row of one workload.
 
     Args:
-        seconds: of each repeat, in the order they were measured.
+        seconds: of each repeat, in the order they were measured, by the clock on the wall.
+        processor_seconds: the same by this process's own share of the processor, which a busy machine disturbs less.
         steps: optimizer steps of a round, counted as they were made.
         loss: mean training loss of a round.
         bytes_up: what the client hands over.
     """
 
     seconds: tuple[float, ...]
+    processor_seconds: tuple[float, ...]
     steps: int
     loss: float
     bytes_up: int
@@ -40,6 +42,10 @@ class Timed:
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
+
+    @property
+    def processor_median(self) -> float:
+        return statistics.median(self.processor_seconds)
 
 
 Measured = dict[str, Timed]
@@ -56,15 +62,15 @@ def measure(workload: Workload, folder: Path, repeats: int, say: Say, warm_up: b
     ready = stage(workload, folder)
     fill(ready)
     names = list(ROWS)
-    if warm_up:
-        for name in names:
-            say(f"  {name}: {once(ROWS[name], ready).seconds[0]:.3f} s, to warm up")
     found: dict[str, list[Timed]] = {name: [] for name in names}
-    for repeat in range(repeats):
-        first = repeat % len(names)
-        for name in (*names[first:], *names[:first]):
-            found[name].append(once(ROWS[name], ready))
-            say(f"  {name}: {found[name][-1].seconds[0]:.3f} s ({repeat + 1} of {repeats})")
+    with settled():
+        for name in names if warm_up else ():
+            say(f"  {name}: {once(ROWS[name], ready).seconds[0]:.3f} s, to warm up")
+        for repeat in range(repeats):
+            first = repeat % len(names)
+            for name in (*names[first:], *names[:first]):
+                found[name].append(once(ROWS[name], ready))
+                say(f"  {name}: {found[name][-1].seconds[0]:.3f} s ({repeat + 1} of {repeats})")
     return {name: _together(members) for name, members in found.items()}
 
 
@@ -73,10 +79,10 @@ def once(row: Row, ready: Stage) -> Timed:
     turn = row(ready)
     gc.collect()  # else the next row would pay for the model that the last one left
     with steps_counted() as steps:
-        began = time.perf_counter()
+        began, began_processor = time.perf_counter(), time.process_time()
         walked = turn()
-        seconds = time.perf_counter() - began
-    return Timed((seconds,), len(steps), walked.loss, walked.bytes_up)
+        seconds, processor_seconds = time.perf_counter() - began, time.process_time() - began_processor
+    return Timed((seconds,), (processor_seconds,), len(steps), walked.loss, walked.bytes_up)
 
 
 def fill(ready: Stage) -> float:
@@ -96,7 +102,8 @@ def overhead_ms(repeats: int = OVERHEAD_REPEATS) -> tuple[float, ...]:
     with tempfile.TemporaryDirectory(prefix="fedcmr-bench-") as folder:
         ready = stage(Workload(SMALLEST), Path(folder))
         fill(ready)
-        pairs = [(once(ROWS[FEDCMR], ready), once(ROWS[BOUND], ready)) for _ in range(repeats + 1)]
+        with settled():
+            pairs = [(once(ROWS[FEDCMR], ready), once(ROWS[BOUND], ready)) for _ in range(repeats + 1)]
     return tuple(1000 * (ours.seconds[0] - least.seconds[0]) for ours, least in pairs[1:])
 
 
@@ -117,7 +124,19 @@ def steps_counted() -> Iterator[list[None]]:
         hook.remove()
 
 
+@contextmanager
+def settled() -> Iterator[None]:
+    """Inside, what is there already is not searched for garbage, which would take longer than a small round."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _together(members: Sequence[Timed]) -> Timed:
     seconds = tuple(second for member in members for second in member.seconds)
-    assert all(replace(member, seconds=()) == replace(members[0], seconds=()) for member in members), members
-    return replace(members[0], seconds=seconds)
+    processor_seconds = tuple(second for member in members for second in member.processor_seconds)
+    assert len({member.steps for member in members}) == 1, members
+    return replace(members[0], seconds=seconds, processor_seconds=processor_seconds)

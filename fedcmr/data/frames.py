@@ -40,7 +40,7 @@ def all_pairs(cases: Iterable[Case], wish: str) -> list[Case]:
 def _count(case: Case) -> int:
     """Frames of the file, by its header; what is wrong with the file is said when it is read."""
     try:
-        shape = nibabel.load(case.ed.image).shape
+        shape = nibabel.Nifti1Image.from_filename(case.ed.image).shape
     except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
         raise ValueError(f"{case.ed.image}: its header cannot be read ({error}). Copy it anew.") from error
     if len(shape) != 4 or shape[3] < 2:

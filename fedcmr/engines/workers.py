@@ -1,6 +1,8 @@
 """Long-lived processes that run visits: each builds the parts once, then answers jobs until it is told to end."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -31,6 +33,12 @@ def run_job(federation: Federation, job: Job) -> Handover | list[Prediction]:
     return visit(federation, job.client, job.server, job.kept, job.participants)
 
 
+class WorkerLostError(RuntimeError):
+    """A process that runs visits ended before it answered; its clients cannot go on."""
+
+    exit_code = 3
+
+
 class Workers:
     """A fixed number of processes; jobs go to whoever is free.
 
@@ -52,21 +60,23 @@ class Workers:
             self.processes.append(process)
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Handover | list[Prediction]]:
-        """Yields each job's answer as it comes. Raises what a job raised, and RuntimeError where a process died."""
+        """Yields each job's answer as it comes.
+
+        Raises: what a job raised; WorkerLostError where a process ended before it answered.
+        """
         waiting = list(jobs)
         free: list[Connection] = list(self.connections)
         busy: list[Connection] = []
         while waiting or busy:
             while waiting and free:
                 connection = free.pop(0)
-                connection.send(_flat(waiting.pop(0)))
+                with self._watched(connection):
+                    connection.send(_flat(waiting.pop(0)))
                 busy.append(connection)
             ready = wait(busy)
             for connection in [connection for connection in busy if connection in ready]:
-                try:
+                with self._watched(connection):
                     answer = connection.recv()
-                except EOFError as error:
-                    raise RuntimeError("A worker process ended before it answered; see its message above.") from error
                 busy.remove(connection)
                 free.append(connection)
                 if isinstance(answer, BaseException):
@@ -81,19 +91,33 @@ class Workers:
             if process.is_alive():
                 process.terminate()
 
+    @contextmanager
+    def _watched(self, connection: Connection) -> Iterator[None]:
+        """Names the process at the other end of a connection that broke."""
+        try:
+            yield
+        except (EOFError, ConnectionError) as error:
+            process = self.processes[self.connections.index(connection)]
+            process.join(timeout=5)
+            raise WorkerLostError(
+                f"Worker process {process.pid} ended (exit code {process.exitcode}) before it answered: killed, out of "
+                "memory, or as said above. Go on by --resume and the run's folder, if need be with fewer engine.workers."
+            ) from error
+
 
 def serve(connection: Connection, recipe: Recipe) -> None:
-    """The life of one worker."""
-    try:
-        federation = parts_of(recipe).federation()
+    """The life of one worker: parts are made at the first job, so that what is wrong with them is an answer too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one is interrupted too, and ends it
+    federation: Federation | None = None
+    with suppress(EOFError, ConnectionError):
         while True:
             job = _unflat(connection.recv())
             try:
-                connection.send(_lowered(run_job(federation, job)))
+                federation = federation or parts_of(recipe).federation()
+                answer = _lowered(run_job(federation, job))
             except (ValueError, RuntimeError) as error:
-                connection.send(error)
-    except (EOFError, KeyboardInterrupt, BrokenPipeError):
-        return
+                answer = error
+            connection.send(answer)
 
 
 # Tensors cross as bytes: torch's own pickling would hand over file descriptors that outlive the message.

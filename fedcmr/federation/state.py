@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from fedcmr.federation.rounds import Engine
@@ -34,7 +35,8 @@ class State:
         """Writes the round that just closed; forgets all others but the chosen one."""
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = self.folder / f".round{server.round}.{os.getpid()}"
-        shutil.rmtree(unfinished, ignore_errors=True)
+        for left in self.folder.glob(".round*"):  # by a run that was killed while it wrote
+            shutil.rmtree(left)
         unfinished.mkdir()
         tensors = {**server.sent, **{MEMORY + name: tensor for name, tensor in server.memory.items()}}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished / "server.safetensors")
@@ -48,13 +50,18 @@ class State:
     def load(self, engine: Engine, number: int) -> Server:
         """Gives the engine what its clients kept after round `number`; returns the server of that round.
 
-        Raises: ValueError where that round is not there.
+        Raises: ValueError where that round is not there or cannot be read.
         """
         folder = self._of(number)
         if not folder.is_dir():
             raise ValueError(f"{folder} does not exist: round {number} cannot be gone back to.")
-        tensors = load_file(folder / "server.safetensors")
-        engine.load(folder)
+        try:
+            tensors = load_file(folder / "server.safetensors")
+            engine.load(folder)
+        except (OSError, SafetensorError) as error:
+            raise ValueError(
+                f"{folder} is damaged ({error}): the run cannot go on from it. Start it anew in another folder."
+            ) from error
         memory = {name.removeprefix(MEMORY): tensors.pop(name) for name in list(tensors) if name.startswith(MEMORY)}
         return Server(number, tensors, memory)
 

@@ -8,6 +8,7 @@ Source: Fu et al. 2025, CineMA, https://arxiv.org/abs/2506.00679; He et al. 2022
 Written anew; checked against the published model's numbers.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -23,6 +24,7 @@ from fedcmr.models.shape import BackboneShape
 from fedcmr.models.stem import Stem
 from fedcmr.tensors import Tensors, starting_generator
 
+HEAD_START = 0.1
 PROVENANCE = "masked autoencoder in training"
 
 
@@ -129,11 +131,23 @@ class MaskedAutoencoder(Backbone):
 
 
 def seeded_autoencoder(shape: BackboneShape, decoder: DecoderShape, seed: int) -> MaskedAutoencoder:
-    """One whose weights are a function of (seed, name), as `backbone.seeded` draws them."""
+    """One whose weights are a function of (seed, name), as `backbone.seeded` draws them, but for two choices of ours.
+
+    Biases of convolutions are uniform in ±1 / √fan-in: with biases of 0 a patch of zeros, such as those that fill up an
+    image, would be 0 before every norm over channels, and its gradient would grow a thousandfold in each. Pixel heads
+    start small, so that the first answer is near 0.
+    """
     with torch.device("meta"):
         model = MaskedAutoencoder(shape, decoder)
     model.to_empty(device="cpu")
     seed_weights(model, seed)
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d) and module.bias is not None:
+                reach = 1 / math.sqrt(math.prod(module.weight.shape[1:]))
+                module.bias.uniform_(-reach, reach, generator=starting_generator(seed, f"{name}.bias"))
+        for head in model.pred_head_dict.parameters():
+            head.mul_(HEAD_START)
     place_positions(model)
     for view in shape.views:
         embedding = model.dec_embed_dict[view]

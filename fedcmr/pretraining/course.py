@@ -1,5 +1,6 @@
 """The course of a pre-training: claim a folder, read the frames, train, leave weights and their card."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ def pretrain(config: Config, folder: Path, resume: bool, start: Start) -> Path:
     Raises: ValueError for a configuration, folder or data that do not fit, and where training diverges.
     """
     console = Console()
-    is_first = rank_zero_only.rank == 0  # other devices' processes run the same command and find the folder claimed
+    is_first = _is_first()
     if is_first and _is_finished(folder, config, resume):
         console.print(f"{folder} holds this pre-training, finished.", highlight=False, soft_wrap=True)
         return folder / WEIGHTS
@@ -73,7 +74,7 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
     """
     knobs = material.knobs
     learner, data = Learner(material.model(), knobs), FrameData(material.frames(), knobs.batch, knobs.workers)
-    log = training_logger(folder, folder.name, config) if rank_zero_only.rank == 0 else None
+    log = training_logger(folder, folder.name, config) if _is_first() else None
     teller = Teller(console, folder, material.shown(), knobs.picture_every, log)
     saved = sorted((folder / STATE).glob("*.ckpt"))
     try:
@@ -91,6 +92,8 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
 def _trainer(material: Material, folder: Path, teller: Teller) -> Trainer:
     """One that keeps a checkpoint of the last epoch, and says nothing itself."""
     knobs = material.knobs
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     # the newest stays until the next one is written
     keeper = ModelCheckpoint(folder / STATE, "{epoch:05d}", save_top_k=1, save_on_train_epoch_end=True)
     return Trainer(
@@ -98,7 +101,6 @@ def _trainer(material: Material, folder: Path, teller: Teller) -> Trainer:
         devices=knobs.devices,
         precision=knobs.precision,  # type: ignore[arg-type]
         max_epochs=knobs.epochs,
-        gradient_clip_val=knobs.clip or None,
         callbacks=[teller, keeper],
         logger=False,
         enable_progress_bar=False,
@@ -106,6 +108,11 @@ def _trainer(material: Material, folder: Path, teller: Teller) -> Trainer:
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # `Order` deals out by itself
     )
+
+
+def _is_first() -> bool:
+    """Other devices' processes run the same command, and find the folder claimed by the first one."""
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _prepare(material: Material, volumes: Volumes, console: Console) -> None:

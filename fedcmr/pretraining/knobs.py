@@ -10,6 +10,7 @@ from fedcmr.data.views import Augmentation
 from fedcmr.models.decoder import DecoderShape
 
 DATA, BACKBONE = "phantom", "tiny"
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Knobs:
         decoder_width, decoder_depth, decoder_heads: sizes of the decoder, which is left aside afterwards.
         start: a masked autoencoder's weights to go on from; empty for weights drawn from the seed.
         picture_every: epochs between pictures of what is told, ≥ 0; 0 for none.
-        accelerator, devices, precision: Lightning's, for example gpu, 2, bf16-mixed.
+        accelerator, devices: Lightning's, for example gpu and 2.
+        precision: "32-true" or "bf16-mixed".
         workers: processes that load frames, ≥ 0; 0 loads beside the training.
     Raises: ValueError outside these ranges.
     """
@@ -73,6 +75,8 @@ class Knobs:
             raise ValueError(f"pretrain.mask_ratio={self.mask_ratio:g}: expected a share between 0 and 1.")
         if not 0 <= self.warmup < self.epochs:
             raise ValueError(f"pretrain.warmup={self.warmup:g}: expected at least 0, and fewer than {self.epochs}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"pretrain.precision={self.precision}: expected one of {', '.join(PRECISIONS)}.")
         if self.frames not in WISHES:
             raise ValueError(f"pretrain.frames={self.frames}: expected one of {', '.join(WISHES)}.")
         self.decoder()

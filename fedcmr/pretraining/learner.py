@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from fedcmr.models.masked import MaskedAutoencoder
@@ -36,15 +38,23 @@ class Learner(LightningModule):
         self.log(LOSS, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        """Raises: ValueError where the loss is no number any more."""
-        loss = float(self.trainer.callback_metrics[LOSS])
-        if not math.isfinite(loss):
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Shortens the gradient to the recipe's norm. Raises: ValueError where it is not finite."""
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters(), self.knobs.clip or math.inf)
+        # clipped to nothing by an infinite norm, weights would stand still and nobody would know
+        if not math.isfinite(float(norm)):
             raise ValueError(
-                f"The loss of epoch {self.current_epoch + 1} is {loss}: training diverged. "
+                f"The gradient of epoch {self.current_epoch + 1} has norm {float(norm)}: training diverged. "
                 f"Lower pretrain.lr={self.knobs.lr:g}, or lengthen pretrain.warmup={self.knobs.warmup:g}."
             )
-        self.curve.append(loss)
+
+    def on_train_epoch_end(self) -> None:
+        self.curve.append(float(self.trainer.callback_metrics[LOSS]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["curve"] = list(self.curve)
@@ -52,11 +62,11 @@ class Learner(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.curve = list(checkpoint["curve"])
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW, and a rate that changes with every step."""
         weights = [tensor for tensor in self.parameters() if tensor.ndim > 1]
         others = [tensor for tensor in self.parameters() if tensor.ndim <= 1]
-        groups = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [{"params": weights}, {"params": others, "weight_decay": 0.0}]
         optimizer = torch.optim.AdamW(groups, self.knobs.lr, BETAS, weight_decay=self.knobs.weight_decay)
         steps = int(self.trainer.estimated_stepping_batches)
         warm = round(self.knobs.warmup * steps / self.knobs.epochs)

@@ -32,13 +32,13 @@ class Teller(Callback):
         folder: of the run; pictures go below <folder>/pictures.
         shown: frames that are drawn.
         picture_every: epochs between pictures, 0 for none.
-        log: W&B's run, None for none.
+        records: W&B's run, None for none.
     """
 
     def __init__(
-        self, console: Console, folder: Path, shown: Shown, picture_every: int, log: "WandbLogger | None"
+        self, console: Console, folder: Path, shown: Shown, picture_every: int, records: "WandbLogger | None"
     ) -> None:
-        self.console, self.folder, self.shown, self.every, self.log = console, folder, shown, picture_every, log
+        self.console, self.folder, self.shown, self.every, self.records = console, folder, shown, picture_every, records
         self.began = self.opened = 0.0
         self.first = 0
         self.status: Status | None = None
@@ -71,8 +71,8 @@ class Teller(Callback):
             f"epoch {done}/{of} | loss {loss:.5f} | lr {rate:.2e} | {seconds:.1f} s, {left / 60:.1f} min left",
             highlight=False,
         )
-        if self.log is not None:
-            self.log.log_metrics({"loss": loss, "lr": rate, "seconds": seconds, "epoch": done}, step=done)
+        if self.records is not None:
+            self.records.log_metrics({"loss": loss, "lr": rate, "seconds": seconds, "epoch": done}, step=done)
         if self.every and (done % self.every == 0 or done == of):
             self._draw(module, done, loss)
 
@@ -85,8 +85,8 @@ class Teller(Callback):
         file = self.folder / PICTURES / f"epoch-{epoch:04d}.png"
         rows = {name: columns(learner.model, item) for name, item in self.shown.items()}
         draw_reconstructions(file, rows, f"epoch {epoch}, training loss {loss:.5f}")
-        if self.log is not None:
-            self.log.log_image("reconstruction", [str(file)], step=epoch)
+        if self.records is not None:
+            self.records.log_image("reconstruction", [str(file)], step=epoch)
 
 
 @torch.no_grad()

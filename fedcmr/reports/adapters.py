@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -41,9 +41,12 @@ def read_adapters(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
     """(tensors by name, what the metadata says). Raises: ValueError where the file is missing or no adapter."""
     if not file.exists():
         raise ValueError(f"{file} does not exist; expected the adapters of a finished run.")
-    with safe_open(file, framework="pt") as opened:
-        metadata = {key: json.loads(value) for key, value in (opened.metadata() or {}).items()}
-        return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118
+    try:
+        with safe_open(file, framework="pt") as opened:
+            metadata = {key: json.loads(value) for key, value in (opened.metadata() or {}).items()}
+            return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file} is no adapter of a run, or damaged ({error}).") from error
 
 
 def write_seen(run: Path, keys: Sequence[str]) -> None:

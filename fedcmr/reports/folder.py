@@ -1,6 +1,7 @@
 """A run's folder: whose it is, and whether the run in it is new, unfinished or done."""
 
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping
 from enum import Enum
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from fedcmr import config as configuration
 from fedcmr.config import Config
-from fedcmr.reports.journal import SUMMARY, read_summary
+from fedcmr.reports.journal import ROUNDS, SUMMARY, read_summary
 
 CONFIG = "config.yaml"
 NOT_IDENTITY = ("engine", "rounds")
@@ -38,12 +39,20 @@ def claim(folder: Path, config: Config) -> None:
     configuration.write(folder / CONFIG, config, _about(config))
 
 
+def give_up(folder: Path) -> None:
+    """Removes a folder that a run claimed when it was new or empty, unless a round has been written down in it."""
+    if not (folder / ROUNDS).exists():
+        shutil.rmtree(folder)
+
+
 def look(folder: Path, config: Config, resume: bool) -> Found:
     """What lies in the folder that this run was sent to. Changes nothing.
 
     Raises: ValueError where it holds another run or other files, an unfinished run that is not to be resumed, or a run
         of more rounds than are asked for.
     """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file; expected a folder. Choose another --out.")
     if not folder.exists() or not any(folder.iterdir()):
         if resume:
             raise ValueError(f"{folder} holds no run to resume.")
