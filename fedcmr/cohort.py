@@ -20,6 +20,8 @@ Twins = Sequence[tuple[str, str, float]]
 def cases_of(config: Config, volumes: Volumes) -> tuple[list[Case], Twins]:
     """The chosen clients' cases. Twins are joined first, so that neither a site nor a split parts one patient."""
     patients = config.of("data", PatientKnobs)
+    for name in config.of("", RunKnobs).clients:
+        client_name(name)  # a name that no data set has is refused before a cohort is made or images are read
     entry = catalogue.entry("data", config.names["data"])
     knobs: object = config.of("data", entry.knobs)
     cases = entry.build(knobs)
