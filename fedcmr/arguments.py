@@ -104,6 +104,9 @@ def guarded(command: Callable[[], int], debug: bool) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"Interrupted. {interrupt}".rstrip(), file=sys.stderr)
         return INTERRUPTED
+    except SystemExit:  # into which Lightning turns an interrupt inside its trainer
+        print("Interrupted.", file=sys.stderr)
+        return INTERRUPTED
     except (ValueError, OSError, RuntimeError) as error:
         # a wrong wish is a ValueError or says its own exit code; any other RuntimeError is our fault: show it
         code: int = getattr(error, "exit_code", 0 if isinstance(error, RuntimeError) else USAGE)

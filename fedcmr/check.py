@@ -35,6 +35,7 @@ def check(config: "Config", out: Path | None = None) -> None:
     folder = out or default_folder(config, Path("runs"))
     found = look(folder, config, resume=False)
     console, parts = Console(), parts_of(Recipe(config))
+    parts.check_quorum()
     for line in (*provenance(parts), *parts.warnings):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     said = f"{config.names['algorithm']}: {parts.strategy}"
@@ -53,8 +54,11 @@ def check(config: "Config", out: Path | None = None) -> None:
         f"About {each / 1000:.1f} kB up per client and round, {total / 1e6:.2f} MB in {knobs.rounds} rounds of "
         f"{clients} client(s) and {len(parts.folds)} fold(s). Nothing was trained.",
         highlight=False,
+        soft_wrap=True,
     )
-    console.print(f"The run's folder would be {folder}; it holds {found.value}.", highlight=False, markup=False)
+    console.print(
+        f"The run's folder would be {folder}; it holds {found.value}.", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

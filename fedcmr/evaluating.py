@@ -68,7 +68,7 @@ def evaluate(run: Path, wishes: Sequence[str], out: Path | None) -> Path:
     journal.write_predictions(folder, parts.task.classes, rows)
     journal.write_summary(folder, summary)
     console.print(score_table(summary))
-    console.print(f"Written to {folder}", highlight=False, soft_wrap=True)
+    console.print(f"Written to {folder}", highlight=False, markup=False, soft_wrap=True)
     return folder
 
 

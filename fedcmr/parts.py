@@ -82,6 +82,12 @@ class Parts:
         preprocessing = replace(self.config.of("data", Preprocessing), blank="heart")
         return replace(self, recipe=replace(self.recipe, blanked=True), volumes=self.volumes.under(preprocessing))
 
+    def check_quorum(self) -> None:
+        """Raises: ValueError where a round asks for more updates than there are clients that train."""
+        quorum, clients = self.config.of("", RunKnobs).quorum, 1 if self.strategy.pool else len(self.folds[0])
+        if quorum > clients:
+            raise ValueError(f"quorum={quorum}: expected at most {clients}, the number of clients that train.")
+
     @property
     def is_phantom(self) -> bool:
         return self.config.names["data"] == PHANTOM
@@ -188,7 +194,6 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     task = task.with_labels(config.of("data", PatientKnobs).label, groups)
     folds = [all_test(cases)] if everyone_tests else folds_of(config, cases, task)
     strategy, fidelity, owners = _strategy(config)
-    _refuse_quorum(config, 1 if strategy.pool else len(folds[0]))
     model = _model(config, strategy, task, owners)
     parts = Parts(
         recipe,
@@ -203,12 +208,6 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
         fidelity,
     )
     return parts.blanked() if recipe.blanked else parts
-
-
-def _refuse_quorum(config: Config, clients: int) -> None:
-    quorum = config.of("", RunKnobs).quorum
-    if quorum > clients:
-        raise ValueError(f"quorum={quorum}, but there are {clients} clients; no round could be closed. Lower it.")
 
 
 def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:

@@ -41,7 +41,7 @@ def course(config: Config, folder: Path, resume: bool) -> Result:
     console = Console()
     summary = train(config, folder, resume, console, folder.name)
     print_run(console, summary)
-    console.print(f"All of it: {folder}", highlight=False, soft_wrap=True)
+    console.print(f"All of it: {folder}", highlight=False, markup=False, soft_wrap=True)
     return Result(folder, summary)
 
 
@@ -53,12 +53,13 @@ def train(config: Config, folder: Path, resume: bool, console: Console, group: s
     """
     found = look(folder, config, resume)
     if found is Found.FINISHED:
-        console.print(f"{folder} holds this run, finished.", highlight=False, soft_wrap=True)
+        console.print(f"{folder} holds this run, finished.", highlight=False, markup=False, soft_wrap=True)
         return journal.read_summary(folder)
     began = time.perf_counter()
     parts = parts_of(Recipe(config))
+    parts.check_quorum()
     for line in (*provenance(parts), *parts.warnings):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     prepare(parts, console, os.cpu_count() or 1)
     print_roles(console, role_groups(parts))
     with _claimed(folder, config, found, began):

@@ -83,7 +83,7 @@ def write(said: "argparse.Namespace", algorithms: Sequence[str], seeds: int) -> 
     draw_scores(folder, table)
     draw_learning(folder, {name: [read_rounds(run) for run in runs] for name, runs in folders.items()})
     console.print(terminal_table(table))
-    console.print(f"Table, figures and runs: {folder}", highlight=False)
+    console.print(f"Table, figures and runs: {folder}", highlight=False, markup=False)
     return folder
 
 

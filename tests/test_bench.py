@@ -17,10 +17,10 @@ from fedcmr import bench
 from fedcmr.benchmarks import benchmark as whole
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
-from fedcmr.benchmarks.measuring import Timed, break_even_rounds, fill, measure, once
+from fedcmr.benchmarks.measuring import Overhead, Timed, break_even_rounds, fill, measure, once
 from fedcmr.benchmarks.memory import apart, by_clients, peak_bytes
 from fedcmr.benchmarks.rows import ROWS
-from fedcmr.benchmarks.workload import SMALLEST, Stage, Workload, cases, stage
+from fedcmr.benchmarks.workload import SHAPES, SMALLEST, Stage, Workload, cases, stage
 
 STEPS = 3
 WORKLOAD = Workload(SMALLEST, training=5, validation=2, batch=2)
@@ -49,7 +49,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whole, "apart", here)
         patch.setattr(whole, "OTHER_VISITS", (1, 7))
-        patch.setattr(whole, "overhead_ms", lambda: (3.0, 1.0, 2.0))
+        patch.setattr(whole, "overhead_of_a_visit", lambda: Overhead((3.0, 1.0, 2.0), (2.0, 1.0, 1.0)))
         return whole.benchmark("smallest", WORKLOAD, 2, lambda line: None)
 
 
@@ -98,7 +98,7 @@ def test_every_row_is_measured_as_often(tmp_path: Path) -> None:
     told: list[str] = []
     measured = measure(WORKLOAD, tmp_path, 2, told.append)
     assert {name: len(timed.seconds) for name, timed in measured.items()} == dict.fromkeys(ROWS, 2)
-    timed = [re.findall(r"\w+", line)[0] for line in told[len(ROWS) :]]
+    timed = [re.findall(r"\w+", line)[0] for line in told]
     assert timed[: len(ROWS)] == list(ROWS), "each row in turn, not one row to its end"
     assert timed[len(ROWS)] == list(ROWS)[1], "another row goes first in the second repeat"
 
@@ -162,6 +162,10 @@ def test_a_fresh_process_does_not_count_the_memory_of_the_one_that_started_it() 
 
 def test_the_command_starts_without_torch() -> None:
     subprocess.run([sys.executable, "-c", "import sys, fedcmr.bench; assert 'torch' not in sys.modules"], check=True)
+
+
+def test_every_size_says_how_long_it_takes() -> None:
+    assert bench.TAKES.keys() == SHAPES.keys()
 
 
 def test_no_repeats_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
-from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_ms
+from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_of_a_visit
 from fedcmr.benchmarks.memory import apart, by_clients, peak_of
 from fedcmr.benchmarks.rows import ROWS
 from fedcmr.benchmarks.text import as_text
@@ -32,17 +32,19 @@ def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
         say(f"Prefixes of {workload.training + workload.validation} cases")
         prefix_seconds = fill(stage(workload, folder))
         say(f"  {prefix_seconds:.2f} s")
-        say(f"A visit of {workload.training} cases")
+        say("To warm up: a visit of one case, not counted")
+        measure(replace(workload, training=1, validation=1), folder, 1, say)
+        say(f"A visit of {workload.training} training cases")
         rows = measure(workload, folder, repeats, say)
         visits = {}
         for count in OTHER_VISITS:
-            say(f"A visit of {count} cases")
-            visits[count] = measure(replace(workload, training=count), folder, 1, say, warm_up=False)
+            say(f"A visit of {count} training cases")
+            visits[count] = measure(replace(workload, training=count), folder, 1, say)
         say("Memory, each row in a process of its own")
         peaks = {row: apart(peak_of, row, workload, folder) for row in ROWS}
         clients = apart(by_clients, workload, folder)
     say("Overhead of a visit")
-    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_ms(), clients, on)
+    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_of_a_visit(), clients, on)
 
 
 def write(found: Found, folder: Path) -> None:

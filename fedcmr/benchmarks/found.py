@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from fedcmr.benchmarks.measuring import BOUND, Measured, Timed, break_even_rounds
+from fedcmr.benchmarks.measuring import BOUND, Measured, Overhead, Timed, break_even_rounds
 from fedcmr.benchmarks.memory import ManyClients, Peak
 from fedcmr.benchmarks.workload import Workload
 
@@ -20,7 +20,7 @@ class Found:
         peaks: name of the row -> memory.
         visits: number of training cases -> rows of other visits.
         prefix_seconds: to make the prefixes of the benchmark visit and write them.
-        overhead_ms: of each repeat.
+        overhead: of a visit and its scoring.
         clients: memory of many clients.
         machine: see `machine`.
     """
@@ -31,7 +31,7 @@ class Found:
     peaks: Mapping[str, Peak]
     visits: Mapping[int, Measured]
     prefix_seconds: float
-    overhead_ms: tuple[float, ...]
+    overhead: Overhead
     clients: tuple[ManyClients, ...]
     machine: Mapping[str, object]
 
@@ -58,8 +58,9 @@ def as_json(found: Found) -> dict[str, object]:
         "visits": visits,
         "prefix_seconds": found.prefix_seconds,
         "break_even_rounds": break_even_rounds(found.rows, found.prefix_seconds),
-        "overhead_ms_per_visit": spread(found.overhead_ms)["median"],
-        "overhead_ms": spread(found.overhead_ms),
+        "overhead_ms_per_visit": spread(found.overhead.ms)["median"],
+        "overhead_ms": spread(found.overhead.ms),
+        "overhead_processor_ms": spread(found.overhead.processor_ms),
         "memory_by_clients": [asdict(row) for row in found.clients],
     }
 

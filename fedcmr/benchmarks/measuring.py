@@ -48,24 +48,35 @@ class Timed:
         return statistics.median(self.processor_seconds)
 
 
+@dataclass(frozen=True)
+class Overhead:
+    """What a visit and its scoring cost beside their arithmetic, in milliseconds, for each repeat: Trainers, loaders,
+    prefixes read from disk, seeding, hashing, packing, the server's mean and the scores.
+
+    Args:
+        ms: by the clock on the wall.
+        processor_ms: of this process's processor time.
+    """
+
+    ms: tuple[float, ...]
+    processor_ms: tuple[float, ...]
+
+
 Measured = dict[str, Timed]
 """Name of the row -> what was measured of it."""
 
 
-def measure(workload: Workload, folder: Path, repeats: int, say: Say, warm_up: bool = True) -> Measured:
+def measure(workload: Workload, folder: Path, repeats: int, say: Say) -> Measured:
     """Every row of one workload, `repeats` times each; the row that goes first changes from repeat to repeat.
 
     Args:
         folder: of prefixes; those that are missing are made first, untimed.
-        warm_up: run every row once, untimed, before.
     """
     ready = stage(workload, folder)
     fill(ready)
     names = list(ROWS)
     found: dict[str, list[Timed]] = {name: [] for name in names}
     with settled():
-        for name in names if warm_up else ():
-            say(f"  {name}: {once(ROWS[name], ready).seconds[0]:.3f} s, to warm up")
         for repeat in range(repeats):
             first = repeat % len(names)
             for name in (*names[first:], *names[:first]):
@@ -94,17 +105,17 @@ def fill(ready: Stage) -> float:
     return time.perf_counter() - began
 
 
-def overhead_ms(repeats: int = OVERHEAD_REPEATS) -> tuple[float, ...]:
-    """fedcmr − bound of each repeat, on a backbone so small that what remains is not arithmetic, in milliseconds.
-
-    Trainers, loaders, prefixes read from disk, seeding, hashing, packing, the server's mean and the scores.
-    """
+def overhead_of_a_visit(repeats: int = OVERHEAD_REPEATS) -> Overhead:
+    """fedcmr − bound of each repeat, on a backbone so small that what remains is not arithmetic."""
     with tempfile.TemporaryDirectory(prefix="fedcmr-bench-") as folder:
         ready = stage(Workload(SMALLEST), Path(folder))
         fill(ready)
         with settled():
-            pairs = [(once(ROWS[FEDCMR], ready), once(ROWS[BOUND], ready)) for _ in range(repeats + 1)]
-    return tuple(1000 * (ours.seconds[0] - least.seconds[0]) for ours, least in pairs[1:])
+            pairs = [(once(ROWS[FEDCMR], ready), once(ROWS[BOUND], ready)) for _ in range(repeats + 1)][1:]
+    return Overhead(
+        tuple(1000 * (ours.median - least.median) for ours, least in pairs),
+        tuple(1000 * (ours.processor_median - least.processor_median) for ours, least in pairs),
+    )
 
 
 def break_even_rounds(measured: Measured, prefix_seconds: float) -> float | None:

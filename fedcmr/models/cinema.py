@@ -22,6 +22,7 @@ from fedcmr.tensors import Tensors
 REPOSITORY = "mathpluscode/CineMA"
 WEIGHTS = "pretrained/cinema.safetensors"
 TIMEOUT_S = 10
+SHAPE = BackboneShape()
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ class Knobs:
 def build(knobs: Knobs) -> Backbone:
     """The backbone with these weights. Raises: ValueError where they are not to be had, or do not fit."""
     if knobs.path:
-        return from_tensors(BackboneShape(), read_checkpoint(Path(knobs.path)), f"file {Path(knobs.path).name}")
+        return from_tensors(SHAPE, read_checkpoint(Path(knobs.path)), f"file {Path(knobs.path).name}")
     tensors = read_checkpoint(download(knobs.revision))
-    return from_tensors(BackboneShape(), tensors, f"{REPOSITORY}, {WEIGHTS}, revision {knobs.revision}")
+    return from_tensors(SHAPE, tensors, f"{REPOSITORY}, {WEIGHTS}, revision {knobs.revision}")
 
 
 def from_tensors(shape: BackboneShape, tensors: Tensors, origin: str) -> Backbone:

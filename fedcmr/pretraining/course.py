@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,22 +71,24 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
 
     Args:
         config: the resolved configuration, for W&B.
-    Raises: ValueError where training diverges.
+    Raises: ValueError where training diverges; KeyboardInterrupt where it is interrupted.
     """
     knobs = material.knobs
     learner, data = Learner(material.model(), knobs), FrameData(material.frames(), knobs.batch, knobs.workers)
     log = training_logger(folder, folder.name, config) if _is_first() else None
     teller = Teller(console, folder, material.shown(), knobs.picture_every, log)
     saved = sorted((folder / STATE).glob("*.ckpt"))
+    trainer, handler = _trainer(material, folder, teller), signal.getsignal(signal.SIGINT)
     try:
         with one_thread(), quiet():
-            trainer = _trainer(material, folder, teller)
             trainer.fit(learner, data, ckpt_path=saved[-1] if saved else None, weights_only=True)
+    except SystemExit as end:
+        # so Lightning ends a training that was interrupted, deaf to further interrupts
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from end
     finally:
         if log is not None:
             log.experiment.finish()
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     return learner
 
 

@@ -30,11 +30,14 @@ class Learner(LightningModule):
 
     def __init__(self, model: MaskedAutoencoder, knobs: Knobs) -> None:
         super().__init__()
+        # channels that lie side by side make the stem's steps on a CPU nearly twice as fast
+        model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch has it, not its stubs
         self.model, self.knobs = model, knobs
         self.curve: list[float] = []
 
     def training_step(self, batch: dict[str, Tensor], number: int) -> Tensor:
-        loss = self.model.loss({VIEW: batch["image"]}, {VIEW: batch["hidden"]})
+        image = batch["image"].to(memory_format=torch.channels_last_3d)
+        loss = self.model.loss({VIEW: image}, {VIEW: batch["hidden"]})
         self.log(LOSS, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return loss
 

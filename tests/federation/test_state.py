@@ -77,6 +77,21 @@ def test_a_round_that_was_not_finished_writing_is_no_round(tmp_path: Path, monke
     assert state.rounds() == [1]
 
 
+def test_what_a_killed_run_left_of_a_round_is_cleared_away(tmp_path: Path) -> None:
+    made, state = engine(federation(DUAL)), State(tmp_path, 0)
+    (tmp_path / "state" / "fold0" / ".round1.4242").mkdir(parents=True)
+    state.save(made, Server(1, {}), chosen=1)
+    assert [path.name for path in (tmp_path / "state" / "fold0").iterdir()] == ["round1"]
+
+
+def test_a_damaged_round_is_named(tmp_path: Path) -> None:
+    made, state = engine(federation(DUAL)), State(tmp_path, 0)
+    state.save(made, Server(1, {}), chosen=1)
+    (tmp_path / "state" / "fold0" / "round1" / f"{made.clients[0]}.safetensors").write_text("junk")
+    with pytest.raises(ValueError, match="round1 is damaged"):
+        state.load(made, 1)
+
+
 def test_a_round_that_is_not_there_cannot_be_gone_back_to(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="round 9 cannot be gone back to"):
         State(tmp_path, 0).load(engine(federation(DUAL)), 9)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from fedcmr.reports.wandb_log import WandbLog, wanted_mode
+from fedcmr.reports.wandb_log import WandbLog, training_logger, wanted_mode
 
 CLIENTS = ("vendorA", "vendorB", "vendorC")
 CONFIG = {"seed": 0, "algorithm": {"name": "med_dual_lora", "rank_local": 8}}
@@ -141,3 +141,25 @@ def test_importing_the_reports_imports_no_slow_library():
     assert (
         subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout.strip() == ""
     )
+
+
+def test_a_training_has_one_run_on_the_axis_epoch_and_keeps_its_id(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for epoch in (1, 2):
+        logger = training_logger(tmp_path, "trained", {"pretrain": {"lr": 1e-3}})
+        assert logger is not None
+        logger.log_metrics({"loss": 1 / epoch, "epoch": epoch}, step=epoch)
+        logger.experiment.finish()
+    first, second = runs(tmp_path)
+    assert first.name.rpartition("-")[2] == second.name.rpartition("-")[2]
+    (started,) = records(second, "run")
+    assert started["display_name"] == "trained"
+    assert started["job_type"] == "pretrain"
+
+
+def test_a_training_without_wandb_has_no_logger(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert training_logger(tmp_path, "trained", {}) is None
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(ValueError, match="WANDB_MODE=sometimes"):
+        training_logger(tmp_path, "trained", {})

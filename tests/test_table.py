@@ -1,0 +1,64 @@
+"""The comparison table: which rows it has, and that no run of it is run twice."""
+
+import json
+from pathlib import Path
+
+import pytest
+from made_runs import command
+
+from fedcmr import table
+from fedcmr.table import CORE, main, rows_asked
+
+
+def test_the_rows_are_the_ones_that_were_asked_for() -> None:
+    assert rows_asked(None, None) == CORE
+    assert rows_asked("pooled, local_only", None) == ("pooled", "local_only")
+    assert set(rows_asked("all", None)) >= set(CORE)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["--algorithms=med_dual_lora,fedavg"], "Did you mean 'fedavg_lora'"),
+        (["--algorithms=pooled,pooled"], "expected each algorithm once"),
+        (["--algorithms=,"], "expected each algorithm once"),
+        (["--algorithm=pooled"], "takes --algorithms"),
+        (["--seeds=0"], "--seeds 0: expected at least 1"),
+        (["algorithm.rank_global=3"], "takes every algorithm with its own defaults"),
+    ],
+)
+def test_a_wrong_wish_is_refused_before_anything_runs(
+    typed: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command(tmp_path / "out", *typed)) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_table_says_how_to_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(table, "_repeats", interrupt)
+    assert main(command(tmp_path)) == 130
+    assert "Go on by the same command" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_table_has_a_row_for_each_algorithm_and_a_run_for_each_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    typed = command(tmp_path, "--algorithms=med_dual_lora,local_only", "--seeds=2", "--rounds=1")
+    assert main(typed) == 0
+    said = json.loads((tmp_path / "table.json").read_text())
+    assert [row["algorithm"] for row in said["rows"]] == ["med_dual_lora", "local_only"]
+    assert [row["seeds"] for row in said["rows"]] == [[0, 1], [0, 1]]
+    assert sorted(run.name for run in (tmp_path / "runs").iterdir()) == [
+        *("local_only-0", "local_only-1", "med_dual_lora-0", "med_dual_lora-1"),
+    ]
+    capsys.readouterr()
+    assert main(typed) == 0
+    assert capsys.readouterr().out.count("holds this run, finished") == 4
