@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow same reproduce-table format
+.PHONY: help demo test test-slow bench pretrain same reproduce-table format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ test: $(READY) ## Format, lint, types and the fast tests, under five minutes on 
 
 test-slow: $(READY) ## Processes, drills and fuzzing, under forty minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: $(READY) ## What a federated round costs, side by side with the usual way (ARGS="--size base")
+	OMP_NUM_THREADS=1 $(BIN)/python -m fedcmr.bench $(ARGS)
+
+pretrain: $(READY) ## Masked pre-training of the embedded backbone on simulated hearts
+	$(BIN)/python -m fedcmr.pretrain --config pretrain $(ARGS)
 
 same: $(READY) ## Show that two equal runs leave equal journals, byte for byte
 	$(BIN)/python -m pytest -q -m "slow or not slow" tests/test_same.py $(ARGS)

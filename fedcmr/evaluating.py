@@ -74,7 +74,7 @@ def evaluate(run: Path, wishes: Sequence[str], out: Path | None) -> Path:
 
 def _configuration(run: Path, wishes: Sequence[str]) -> Config:
     """The run's, with other data where that is wished for."""
-    strays = [wish for wish in wishes if not wish.startswith(("data.", "data=", "engine", "clients="))]
+    strays = [wish for wish in wishes if not wish.startswith(("data.", "data=", "clients="))]
     if strays:
         raise ValueError(f"{strays[0]}: a finished run can be given other data and clients, nothing else.")
     raw = gather(run / CONFIG, {}, ())

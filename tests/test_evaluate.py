@@ -59,6 +59,7 @@ def test_patients_of_another_data_set_are_read_by_its_reader(tmp_path: Path) -> 
     ("typed", "said"),
     [
         (["visit.lr=3"], "can be given other data and clients, nothing else"),
+        (["engine.workers=2"], "can be given other data and clients, nothing else"),
         (["--rounds=3"], "can be given other data and clients, nothing else"),
         (["--config=demo"], "a finished run brings its own"),
         (["--data=mmns"], "Did you mean 'mnms'"),
