@@ -207,6 +207,13 @@ def test_test_patients_are_never_seen_under_another_code_either(
     assert card["training_patients"] == {"vendorA": 1, "vendorB": 1, "vendorC": 1}
 
 
+def test_any_frames_of_the_cine_are_seen(tmp_path: Path, command: list[str]) -> None:
+    assert main([*command, "pretrain.frames=cine", "--out", str(tmp_path / "out")]) == 0
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    # three frames make one pair
+    assert card["frames"] == 8
+
+
 def test_weights_go_on_from_a_file(tmp_path: Path, command: list[str]) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert main([*command, "--out", str(first)]) == 0

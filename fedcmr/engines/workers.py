@@ -1,6 +1,7 @@
 """Long-lived processes that run visits: each builds the parts once, then answers jobs until it is told to end."""
 
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ class Workers:
         for _ in range(count):
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(theirs, recipe), daemon=True)
-            process.start()
+            with _uninterrupted():
+                process.start()
             theirs.close()
             self.connections.append(ours)
             self.processes.append(process)
@@ -101,13 +103,13 @@ class Workers:
             process.join(timeout=5)
             raise WorkerLostError(
                 f"Worker process {process.pid} ended (exit code {process.exitcode}) before it answered: killed, out of "
-                "memory, or as said above. Go on by --resume and the run's folder, if need be with fewer engine.workers."
+                "memory, or as said above. Go on by --resume and the run's folder, perhaps with fewer engine.workers."
             ) from error
 
 
 def serve(connection: Connection, recipe: Recipe) -> None:
     """The life of one worker: parts are made at the first job, so that what is wrong with them is an answer too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one is interrupted too, and ends it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     federation: Federation | None = None
     with suppress(EOFError, ConnectionError):
         while True:
@@ -118,6 +120,22 @@ def serve(connection: Connection, recipe: Recipe) -> None:
             except (ValueError, RuntimeError) as error:
                 answer = error
             connection.send(answer)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A process started here inherits that interrupts are held back: whoever starts it is interrupted too and ends it.
+
+    Without it, a process that is still importing would answer with a traceback of its own.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 # Tensors cross as bytes: torch's own pickling would hand over file descriptors that outlive the message.

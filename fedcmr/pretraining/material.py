@@ -1,10 +1,12 @@
 """What a pre-training is made of: whose frames, seen through which augmentation, and a model of which size."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fedcmr import catalogue
@@ -18,6 +20,7 @@ from fedcmr.data.volumes import Volumes, augment
 from fedcmr.models.mapping import read_checkpoint
 from fedcmr.models.masked import MaskedAutoencoder, seeded_autoencoder
 from fedcmr.models.shape import BackboneShape
+from fedcmr.models.stem import Stem
 from fedcmr.pretraining.images import Frames, Look
 from fedcmr.pretraining.knobs import DATA, Knobs, Who
 from fedcmr.pretraining.learner import VIEW
@@ -27,7 +30,8 @@ TRAINING = "training"
 
 @dataclass(frozen=True)
 class Material:
-    """
+    """All that is trained on, and the sizes of what trains.
+
     Args:
         knobs: the recipe.
         shape: of the backbone, for images of one frame.
@@ -50,11 +54,8 @@ class Material:
 
     def frames(self) -> Frames:
         """Every frame with its mask."""
-        tokens = 1
-        for size, patch, scale in zip(
-            self.shape.image(VIEW), self.shape.patch_of(VIEW), self.shape.scale_of(VIEW), strict=True
-        ):
-            tokens *= size // (patch * scale ** len(self.shape.stem_channels))
+        with torch.device("meta"):
+            tokens = math.prod(Stem(self.shape, VIEW).grid)
         return Frames(self.pairs, self.look, tokens, self.knobs.mask_ratio, self.knobs.seed)
 
     def shown(self) -> Mapping[str, Mapping[str, Tensor]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from einops import repeat
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.testing import assert_close
@@ -176,6 +177,38 @@ def test_another_models_tensors_are_refused_by_name(model: MaskedAutoencoder) ->
     del tensors["dec_linear.bias"]
     with pytest.raises(ValueError, match=r"dec_linear\.bias"):
         model.load_strictly(tensors)
+
+
+def disc(generator: torch.Generator) -> Tensor:
+    """(1, 32, 32, 8): a disc of random centre, radius and brightness, the same in every slice."""
+    centre, radius = 10 + 12 * torch.rand(2, generator=generator), 5 + 6 * torch.rand(1, generator=generator)
+    along = torch.arange(32.0)
+    inside = ((along[:, None] - centre[0]).square() + (along - centre[1]).square()).sqrt() < radius
+    bright = 0.4 + 0.6 * torch.rand(1, generator=generator)
+    return repeat(inside * bright, "x y -> 1 x y z", z=8)
+
+
+@pytest.mark.slow
+def test_what_is_seen_tells_more_of_what_is_hidden_than_its_position_does() -> None:
+    shape = BackboneShape(
+        sax=(32, 32, 8), frames=1, width=48, depth=3, heads=2, stem_channels=(8, 12), stem_blocks=1, patch=(2, 2, 1)
+    )
+    model = seeded_autoencoder(shape, DecoderShape(32, 2, 2), 0)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, (0.9, 0.95))
+    generator = torch.Generator().manual_seed(0)
+    mean = torch.stack([disc(generator) for _ in range(500)]).mean(dim=0)
+    errors, losses = [], []
+    for step in range(500):
+        images = torch.stack([disc(generator) for _ in range(8)])
+        hidden = torch.stack([hidden_tokens(128, 0.75, 0, f"{step}/{number}") for number in range(8)])
+        loss = model.loss({"sax": images}, {"sax": hidden})
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+        errors.append(float((images - mean).square().mean()))
+    assert sum(losses[-50:]) < 0.6 * sum(errors[-50:])
 
 
 def test_a_patch_of_zeros_has_a_finite_gradient() -> None:
