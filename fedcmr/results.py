@@ -1,5 +1,7 @@
 """What a finished run leaves in its folder: predictions, adapters, controls, and the summary of it all."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,11 +118,26 @@ def _about(parts: Parts, ends: Sequence[FoldEnd]) -> About:
         thresholds={which: [end.thresholds[which] for end in ends] for which in (LAST, CHOSEN)},
         chosen_rounds=[end.chosen for end in ends],
         controls=found,
-        warnings=parts.warnings,
+        warnings=(*parts.warnings, *_diverged(ends)),
         provenance=provenance(parts),
         subsets=subsets,
         subset_controls={name: _controls_of(parts, members) for name, members in subsets.items()},
     )
+
+
+def _diverged(ends: Sequence[FoldEnd]) -> list[str]:
+    """A sentence for each client whose training loss was not finite in some round."""
+    counts = Counter(
+        client
+        for end in ends
+        for closed in end.rounds
+        for client, loss in closed.losses.items()
+        if not math.isfinite(loss)
+    )
+    return [
+        f"{client}: training diverged in {count} rounds (its loss was not finite); a lower visit.lr may help"
+        for client, count in sorted(counts.items())
+    ]
 
 
 def _controls_of(parts: Parts, members: frozenset[str]) -> Mapping[str, object]:

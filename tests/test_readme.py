@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_every_command_that_is_shown_has_its_flags_and_knobs(
         importlib.import_module(words[2]).main(["--help"])
     known = capsys.readouterr().out
     assert all(word in known for word in words[3:] if word.startswith("--"))
-    values = dict(zip(words[3:], words[4:], strict=False))
+    values = dict(pairwise(words))
     parts = [f"{knob}={values[flag]}" for flag, knob in FLAG_KNOBS.items() if flag in values]
     knobs = [word for word in words[3:] if "=" in word and not word.startswith("-")]
     if words[2] != "fedcmr.data.phantom":

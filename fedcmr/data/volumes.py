@@ -68,9 +68,13 @@ class Volumes:
         """
         with ThreadPoolExecutor(workers) as pool:
             started = [pool.submit(self._entry, case) for case in cases]
-            for done, _ in enumerate(as_completed(started), start=1):
-                if progress is not None:
-                    progress(done, len(cases))
+            try:
+                for done, _ in enumerate(as_completed(started), start=1):
+                    if progress is not None:
+                        progress(done, len(cases))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for the whole queue
+                raise
         faults = [fault for future in started if (fault := future.exception()) is not None]
         if faults:
             raise _all_faults(faults)

@@ -50,9 +50,20 @@ def inject(
         linear = backbone.get_submodule(path)
         if not isinstance(linear, nn.Linear):
             raise ValueError(f"{path} is adapted already, or merged. Inject all branches at once.")
+        _refuse_full_rank(path, linear, branches)
         backbone.set_submodule(path, AdaptedLinear(linear, branches, dropout))
     backbone.split = min(backbone.split, *chosen)
     _start(backbone, seed)
+
+
+def _refuse_full_rank(path: str, linear: nn.Linear, branches: Sequence[Branch]) -> None:
+    most = min(linear.in_features, linear.out_features)
+    for branch in branches:
+        if branch.rank > most:
+            raise ValueError(
+                f"Branch '{branch.name}' has rank {branch.rank}; {path} is {linear.out_features} x "
+                f"{linear.in_features}, so a rank above {most} adds nothing. Choose a lower one."
+            )
 
 
 def unfreeze(backbone: Backbone, layers: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 Source of the names: CineMA, https://github.com/mathpluscode/CineMA, whose files these functions read.
 """
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -23,6 +24,9 @@ VIEW_PARTS = ("enc_down_dict", "enc_fusion_dict")
 POSITIONS = "pos_embed"
 FIRST_CONV = "conv_blocks.0.patch_embed.conv.weight"
 LISTED = 8
+
+UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError, struct.error)
+"""What loading a file raises that is no checkpoint."""
 
 
 def refuse_differences(what: str, expected: Tensors, met: Tensors) -> None:
@@ -51,7 +55,7 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, LookupError, UnpicklingError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}). Was it cut off?") from error
     tensors = loaded.get("model") if isinstance(loaded, dict) else None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):

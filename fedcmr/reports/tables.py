@@ -75,8 +75,9 @@ def score_table(summary: Mapping[str, object]) -> Table:
     scopes = {client: at(summary, "clients", client) for client in at(summary, "clients")}
     scopes |= {"mean of clients": at(summary, "mean"), "all patients": at(summary, "overall")}
     for name, scope in scopes.items():
+        patients = max(number(scope, view, "n") or 0 for view in VIEWS)
         for view in VIEWS:
-            start = (name, _whole(number(scope, view, "n"))) if view == VIEWS[0] else ("", "")
+            start = (name, _whole(patients)) if view == VIEWS[0] else ("", "")
             scores = [_decimals(number(scope, view, metric)) for metric in SHOWN]
             made.add_row(*start, view, *scores, style="bold" if name == "mean of clients" else "")
         made.add_section()

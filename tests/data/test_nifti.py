@@ -65,7 +65,9 @@ def test_a_truncated_file_is_refused_though_the_frame_asked_for_is_whole(tmp_pat
         read_pair(case_of(file, 0))
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image at all", gzip.compress(b"x" * 400, mtime=0), b"\x1f\x8b\x08broken"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image at all", gzip.compress(b"x" * 400, mtime=0), b"\x1f\x8b\x08broken"]
+)
 def test_a_file_that_is_no_nifti_is_refused(tmp_path, content):
     file = tmp_path / "image.nii.gz"
     file.write_bytes(content)

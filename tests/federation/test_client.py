@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedcmr.federation.client import Federation, Handover, predict, visit, visit_seed
-from fedcmr.models.threads import one_thread
 from fedcmr.federation.door import LeakError, let_in
 from fedcmr.messages import Server
+from fedcmr.models.threads import one_thread
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Outputs, Phase
 from fedcmr.tensors import TensorName, Tensors, digest, select
