@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from made_runs import command, finished
+from made_runs import command, finished, run
 
 from fedcmr.arguments import configured, parser
 from fedcmr.parts import Parts, Recipe, parts_of
@@ -57,3 +57,12 @@ def test_every_report_says_where_backbone_and_patients_come_from(parts: Parts) -
     assert said[0].startswith("Backbone tiny: ")
     assert "Augmentation: none." in said
     assert read_summary(finished())["provenance"] == list(said)
+
+
+def test_a_training_that_diverged_is_named_in_the_summary(tmp_path: Path) -> None:
+    # local_only hands nothing over, so the door has nothing to refuse
+    wild = ("--algorithm", "local_only", "--rounds", "1", "visit.lr=1e30", "visit.clip=0", "visit.epochs=3")
+    assert run(tmp_path / "wild", *wild) == 0
+    warnings = read_summary(tmp_path / "wild")["warnings"]
+    assert isinstance(warnings, list)
+    assert any("vendorA: training diverged in 1 round" in warning for warning in warnings)

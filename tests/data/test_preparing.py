@@ -103,7 +103,9 @@ def test_a_crop_by_mask_without_masks_is_refused(case):
         prepare(replace(case, ed=replace(case.ed, mask=None)), Preprocessing(crop="mask"))
 
 
-@pytest.mark.parametrize(("code", "size"), [("H1N8S6", (192, 192, 10)), ("G1K1V3", (192, 192, 11))])
+@pytest.mark.parametrize(
+    ("code", "size"), [("H1N8S6", (192, 192, 10)), ("G1K1V3", (192, 192, 11)), ("G8R0Z9", (192, 192, 11))]
+)
 def test_real_files_of_two_vendors_are_prepared(code, size):
     folder = SHARED / "mnms_sample" / code
     if not folder.is_dir():

@@ -82,6 +82,11 @@ def test_injecting_twice_into_a_layer_is_refused(backbone: Backbone) -> None:
         inject(backbone, DUAL, "all", ["attn.q"], 0, 0.0)
 
 
+def test_a_rank_that_adds_nothing_is_refused(backbone: Backbone) -> None:
+    with pytest.raises(ValueError, match=f"rank {backbone.width + 1}.*above {backbone.width} adds nothing"):
+        inject(backbone, (Branch("global", backbone.width + 1, 1.0),), "last-2", ("attn.q",), 0, 0.0)
+
+
 @pytest.mark.parametrize(("blocks", "split"), [("last-2", 2), ("first-2", 0), ("1,3", 1)])
 def test_the_prefix_ends_before_the_first_adapted_block(backbone: Backbone, blocks: str, split: int) -> None:
     inject(backbone, DUAL, blocks, ["mlp.fc1"], 0, 0.0)
