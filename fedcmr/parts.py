@@ -3,23 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from torch import Tensor
-
 from fedcmr import catalogue
 from fedcmr.cohort import PHANTOM, Twins, all_test, cases_of, folds_of, label_word, pooled, warnings_of
 from fedcmr.config import Config
-from fedcmr.data.cases import Case, cache_root
-from fedcmr.data.loaders import ClientData, Fetch
+from fedcmr.data.cases import Case
+from fedcmr.data.loaders import ClientData
 from fedcmr.data.preparing import Preprocessing
 from fedcmr.data.splits import Split
-from fedcmr.data.views import Augmentation
-from fedcmr.data.volumes import Volumes, augment
+from fedcmr.data.volumes import Volumes
 from fedcmr.federation.client import Federation
 from fedcmr.federation.tuner import Knobs as VisitKnobs
-from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, PrefixKnobs, RunKnobs
+from fedcmr.inputs import Inputs
+from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs
 from fedcmr.models.adapters import inject
 from fedcmr.models.cardiac import Cardiac
-from fedcmr.models.prefixes import Prefixes
 from fedcmr.strategy.roles import HeadOwner
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.tasks.task import Task
@@ -108,45 +105,13 @@ class Parts:
         }
         return tuple(members[id] for id in sorted(members))
 
-    def views(self) -> int:
-        """How many versions of each training case there are.
+    def inputs(self) -> Inputs:
+        """What the model is fed with."""
+        return Inputs(self.config, self.volumes, self.model)
 
-        Raises: ValueError where views are asked for and nothing is augmented, or the reverse.
-        """
-        views = self.config.of("prefix", PrefixKnobs).views
-        if (views > 1) == self.config.of("augment", Augmentation).is_none:
-            raise ValueError(
-                f"prefix.views={views}, and {'nothing' if views > 1 else 'something'} is augmented: one without the "
-                "other has no effect. Set both, for example prefix.views=4 augment.affine=0.5."
-            )
-        return views
-
-    def fetch(self) -> Fetch:
-        """(case, view) -> its prefix, computed at most once and kept on disk; or its volume, where none are kept."""
-        volumes, backbone, augmentation = self.volumes, self.model.backbone, self.config.of("augment", Augmentation)
-        seed = int(self.config.plain()["data"].get("seed", 0))
-
-        def volume(case: Case, view: int) -> Mapping[str, Tensor]:
-            return {"sax": augment(volumes[case], case.id, view, seed, augmentation)}
-
-        if not self.config.of("prefix", PrefixKnobs).keep:
-            return volume
-        prefixes = Prefixes(cache_root() / "prefixes", backbone, backbone.split)
-        keys: dict[str, str] = {}
-
-        def prefix(case: Case, view: int) -> Mapping[str, Tensor]:
-            if case.id not in keys:
-                keys[case.id] = volumes.key(case)
-            key = f"{keys[case.id]} {case.id} {seed} {augmentation}" if view else keys[case.id]
-            return prefixes.get(key, view, lambda: self.model.prefix_of(volume(case, view)))
-
-        return prefix
-
-    def prefixes_wanted(self) -> list[tuple[Case, int]]:
-        """(case, view) of every prefix that a run will ask for; none where none are kept."""
-        if not self.config.of("prefix", PrefixKnobs).keep:
-            return []
-        views = self.views()
+    def inputs_wanted(self) -> list[tuple[Case, int]]:
+        """(case, view) of all that a run will ask for."""
+        views = self.inputs().views
         training = {case.id for fold in self.folds for split in fold.values() for case in split.train}
         return [(case, view) for case in self.used() for view in range(views if case.id in training else 1)]
 
@@ -156,12 +121,12 @@ class Parts:
         if self.strategy.optimizer:
             visit = replace(visit, optimizer=self.strategy.optimizer)
         start = self.model.start(self.config.of("", RunKnobs).seed)
-        fetch, views = self.fetch(), self.views()
+        inputs = self.inputs()
         splits = self.folds[self.recipe.fold]
         if self.strategy.pool:
             splits = {POOLED: pooled(splits)}
         clients = {
-            name: ClientData(name, split, self.label_of, fetch, visit.batch, self.task.samples_balanced, views)
+            name: ClientData(name, split, self.label_of, inputs, visit.batch, self.task.samples_balanced, inputs.views)
             for name, split in splits.items()
         }
         return Federation(

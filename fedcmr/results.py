@@ -72,7 +72,7 @@ def provenance(parts: Parts) -> tuple[str, ...]:
         lines.append("Crop: around the reference mask (data.crop=mask), which a deployed detector does not have.")
     if preprocessing.blank != "none":
         lines.append("The heart is blanked in all images (data.blank=heart): a control, not a detector.")
-    views = parts.views()
+    views = parts.inputs().views
     lines.append(f"Augmentation: {views - 1} versions beside the plain one." if views > 1 else "Augmentation: none.")
     lines.extend(
         f"{one} and {two} are taken for studies of one patient (correlation {correlation:.2f})."
@@ -135,7 +135,7 @@ def _diverged(ends: Sequence[FoldEnd]) -> list[str]:
         if not math.isfinite(loss)
     )
     return [
-        f"{client}: training diverged in {count} round{'s' * (count > 1)} (its loss was not finite); a lower visit.lr may help"
+        f"{client}: training diverged in {count} round{'s' * (count > 1)}, its loss was not finite; try a lower visit.lr"
         for client, count in sorted(counts.items())
     ]
 

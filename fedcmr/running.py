@@ -107,11 +107,12 @@ def prepare(parts: Parts, console: Console, workers: int) -> None:
             status.update(f"Reading patients: {done} of {of}")
 
         parts.volumes.prepare(cases, workers, said)
-        wanted = parts.prefixes_wanted()
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            made = pool.map(parts.fetch(), [case for case, _ in wanted], [view for _, view in wanted])
-            for done, _ in enumerate(made, start=1):
-                status.update(f"Frozen blocks: {done} of {len(wanted)} volumes")
+        inputs, wanted = parts.inputs(), parts.inputs_wanted()
+        if inputs.are_kept:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                made = pool.map(inputs, [case for case, _ in wanted], [view for _, view in wanted])
+                for done, _ in enumerate(made, start=1):
+                    status.update(f"Frozen blocks: {done} of {len(wanted)} volumes")
     console.print(f"{len(cases)} patients ready after {time.perf_counter() - began:.1f} s.")
 
 

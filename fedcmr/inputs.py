@@ -1,0 +1,67 @@
+"""What the model is fed: a case's frozen prefix, computed once and kept on disk, or its volume; plain or augmented."""
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from fedcmr.config import Config
+from fedcmr.data.cases import Case, cache_root
+from fedcmr.data.views import Augmentation
+from fedcmr.data.volumes import Volumes, augment
+from fedcmr.knobs import PrefixKnobs
+from fedcmr.models.cardiac import Cardiac
+from fedcmr.models.prefixes import Prefixes
+
+
+class Inputs:
+    """(case, view) -> inputs without the batch axis; view 0 is the plain one.
+
+    Args:
+        config: of the run.
+        volumes: the prepared images.
+        model: whose prefixes are kept.
+    """
+
+    def __init__(self, config: Config, volumes: Volumes, model: Cardiac) -> None:
+        self.volumes, self.model = volumes, model
+        self.knobs = config.of("prefix", PrefixKnobs)
+        self.augmentation = config.of("augment", Augmentation)
+        self.seed = int(config.plain()["data"].get("seed", 0))
+        self._prefixes = (
+            Prefixes(cache_root() / "prefixes", model.backbone, model.backbone.split) if self.knobs.keep else None
+        )
+        self._keys: dict[str, str] = {}
+
+    def __call__(self, case: Case, view: int) -> Mapping[str, Tensor]:
+        if self._prefixes is None:
+            return self._volume(case, view)
+        return self._prefixes.get(self._key(case, view), view, lambda: self.model.prefix_of(self._volume(case, view)))
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether prefixes are kept on disk."""
+        return self._prefixes is not None
+
+    @property
+    def views(self) -> int:
+        """How many versions of each training case there are.
+
+        Raises: ValueError where views are asked for and nothing is augmented, or the reverse.
+        """
+        views = self.knobs.views
+        if (views > 1) == self.augmentation.is_none:
+            raise ValueError(
+                f"prefix.views={views}, and {'nothing' if views > 1 else 'something'} is augmented: one without the "
+                "other has no effect. Set both, for example prefix.views=4 augment.affine=0.5."
+            )
+        return views
+
+    def _volume(self, case: Case, view: int) -> dict[str, Tensor]:
+        return {"sax": augment(self.volumes[case], case.id, view, self.seed, self.augmentation)}
+
+    def _key(self, case: Case, view: int) -> str:
+        """A hash of the plain volume's content, and for a view also of how it is drawn."""
+        if case.id not in self._keys:
+            self._keys[case.id] = self.volumes.key(case)
+        plain = self._keys[case.id]
+        return f"{plain} {case.id} {self.seed} {self.augmentation}" if view else plain
