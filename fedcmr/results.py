@@ -135,7 +135,7 @@ def _diverged(ends: Sequence[FoldEnd]) -> list[str]:
         if not math.isfinite(loss)
     )
     return [
-        f"{client}: training diverged in {count} round{'s' * (count > 1)}, its loss was not finite; try a lower visit.lr"
+        f"{client}: training diverged in {count} round{'s' * (count > 1)}, its loss not finite; try a lower visit.lr"
         for client, count in sorted(counts.items())
     ]
 
