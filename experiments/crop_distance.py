@@ -1,6 +1,6 @@
 """How far the crop's centre lies from the left ventricle's, by rule, and how often the whole heart is inside.
 
-    python experiments/crop_distance.py ../shared/data/acdc
+    python experiments/crop_distance.py DIR
 
 Needs ACDC's training patients; under a minute on one core. The constants of `fedcmr/data/cropping.py` were chosen on
 the patients called "chosen on": the 60 whose names have the smallest SHA-256. Distances are in plane, in mm, from the

@@ -1,6 +1,6 @@
 """The phantom's ranges beside real patients': a table that is read, never fitted.
 
-    python experiments/phantom_vs_acdc.py ../shared/data/acdc [FILE]
+    python experiments/phantom_vs_acdc.py DIR [FILE]
 
 Left: the default cohort's training patients (seed 0) as drawn. Right: ACDC's training patients, counted from their
 masks (mass at 1.05 g/ml). Mean ± SD by group, volumes and mass over body surface area; the wall is the mean

@@ -1,6 +1,6 @@
 """What separates two files of one study from two patients: correlations of fingerprints, and the threshold's margins.
 
-    python experiments/twin_threshold.py ../shared/data/acdc
+    python experiments/twin_threshold.py DIR
 
 Needs ACDC's training patients; two minutes on one core. Each study is stored anew as another challenge might have done:
 resampled in plane by a factor of 0.85 to 1.3, cropped by up to 12 % at each side, up to one slice lost at either end,
