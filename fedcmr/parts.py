@@ -16,6 +16,7 @@ from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.inputs import Inputs
 from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs
 from fedcmr.models.adapters import inject
+from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.roles import HeadOwner
 from fedcmr.strategy.strategy import Strategy
@@ -152,14 +153,16 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     Raises: ValueError wherever the configuration asks for what the data cannot give.
     """
     config = recipe.config
+    # what the knobs alone refuse is refused before a cohort is made or images are read
+    strategy, fidelity, owners = _strategy(config)
+    backbone = _backbone(config, strategy)
     volumes = Volumes(config.of("data", Preprocessing))
     cases, twins = cases_of(config, volumes)
     task = catalogue.entry("tasks", config.names["task"]).build(config.sections["task"][0])
     groups = sorted({case.group for case in cases if case.group})
     task = task.with_labels(config.of("data", PatientKnobs).label, groups)
     folds = [all_test(cases)] if everyone_tests else folds_of(config, cases, task)
-    strategy, fidelity, owners = _strategy(config)
-    model = _model(config, strategy, task, owners)
+    model = Cardiac(backbone, task.head(backbone.width, backbone.views, owners))
     parts = Parts(
         recipe,
         tuple(cases),
@@ -192,10 +195,10 @@ def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
     )
 
 
-def _model(config: Config, strategy: Strategy, task: Task, owners: tuple[str, ...]) -> Cardiac:
+def _backbone(config: Config, strategy: Strategy) -> Backbone:
     entry = catalogue.entry("models", config.names["backbone"])
-    backbone = entry.build(config.sections["backbone"][0])
+    backbone: Backbone = entry.build(config.sections["backbone"][0])
     adapter = config.of("adapter", AdapterKnobs)
     seed = config.of("", RunKnobs).seed
     inject(backbone, strategy.branches, adapter.blocks, adapter.layers, seed, adapter.dropout)
-    return Cardiac(backbone, task.head(backbone.width, backbone.views, owners))
+    return backbone

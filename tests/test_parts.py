@@ -6,7 +6,7 @@ import pytest
 import torch
 from made_runs import command
 
-from fedcmr.arguments import configured, parser
+from fedcmr.arguments import configure, configured, parser
 from fedcmr.parts import POOLED, Parts, Recipe, parts_of
 
 
@@ -71,3 +71,15 @@ def test_the_heart_is_blanked_where_that_is_asked_for_or_patients_are_real() -> 
     assert not parts().blanks_heart
     assert parts("controls.blanked=auto").blanks_heart
     assert not parts().is_phantom
+
+
+@pytest.mark.parametrize(
+    "wish", [["algorithm=head_only", "head.owner=private"], ["adapter.blocks=last-99"], ["backbone=cinema"]]
+)
+def test_what_the_knobs_alone_refuse_is_refused_before_a_cohort_is_made(
+    wish: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEDCMR_CACHE", str(tmp_path))
+    with pytest.raises(ValueError, match=r"head\.owner|last-99|backbone=cinema"):
+        parts_of(Recipe(configure(wish)))
+    assert not list(tmp_path.iterdir())
