@@ -151,7 +151,9 @@ def test_every_seed_has_its_own_training_cohort_and_vendor_parameters():
         ("case_mix_shift", 1.5),
         ("test_per_vendor", 2),
         ("test_per_vendor", 7),
-        ("frames", 2),
+        ("frames", 3),
+        ("frames", 41),
+        ("style", "random"),
     ],
 )
 def test_a_knob_out_of_its_range_is_named(knob, value):

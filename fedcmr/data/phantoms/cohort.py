@@ -30,6 +30,7 @@ MIX: Mapping[str, tuple[float, ...]] = {
 }
 LEAST_OF_A_LABEL = 2
 FIRST_RELEASED_SEED = 100
+REALISTIC, RANDOMISED = STYLES = ("realistic", "randomised")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Patient:
         scanner: the means of the vendor in this cohort.
         seed: entropy of the patient's three random streams.
         frames: of the cine; 2 means end-diastole and end-systole alone.
+        style: one of STYLES; a randomised patient's images know neither `vendor` nor `scanner`.
     """
 
     code: str
@@ -51,6 +53,7 @@ class Patient:
     scanner: Profile
     seed: tuple[int, ...]
     frames: int
+    style: str = REALISTIC
 
     def streams(self) -> tuple[np.random.Generator, np.random.Generator, np.random.Generator]:
         """Generators for person, scan and image."""

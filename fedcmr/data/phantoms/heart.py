@@ -54,6 +54,7 @@ class Heart:
         wall_waist: thinner apex; texture: trabeculae, (24, ANGLES), 0 to about 1.
         papillary: two angles; lean: tilt (2,) in mm per mm and bend (2,) in mm per mm² of the LV axis.
         triangle: how straight the right free wall is, 0 to 1. fat_mm: epicardial fat; atria: scale of both.
+        taper: of the cavity towards the apex, higher is blunter; right_reach: length of the right ventricle over L.
     """
 
     targets: Targets
@@ -70,6 +71,8 @@ class Heart:
     triangle: float
     fat_mm: float
     atria: float
+    taper: float = 2.3
+    right_reach: float = 0.92
     radius_mm: float = 1.0
     wall_mm: float = 1.0
     contraction: float = 0.0
@@ -79,7 +82,7 @@ class Heart:
         """End-diastolic endocardium, (S, ANGLES); 0 at and beyond the apex."""
         down = np.clip((zeta - 0.22) / 0.78, 0, 1)
         up = np.clip((0.22 - zeta) / 0.22, 0, 1)
-        along = np.sqrt(np.clip(1 - down**2.3, 0, 1)) * (1 - 0.10 * up**2)
+        along = np.sqrt(np.clip(1 - down**self.taper, 0, 1)) * (1 - 0.10 * up**2)
         (second, phase2), (third, phase3) = self.ripples
         twist = 0.8 * zeta[:, None]
         around = 1 + second * np.cos(2 * THETA + phase2 + twist) + third * np.cos(3 * THETA + phase3 - twist)
@@ -130,7 +133,7 @@ class Heart:
         endo = rest * (1 - self.contraction * phase * self.contractility(zeta))
         epi = np.sqrt(endo**2 + ((rest + wall) ** 2 - rest**2) * cap**2 * stretch)
         above, beyond = (zeta < 0)[:, None], (zeta >= 1)[:, None]
-        right_length = 0.92 * self.length_mm - self.right_descent_mm * phase
+        right_length = self.right_reach * self.length_mm - self.right_descent_mm * phase
         zeta_right = ((z_mm - self.right_descent_mm * phase) / right_length).astype(np.float32)
         height = self.right_mm[0] + (self.right_mm[1] - self.right_mm[0]) * phase
         right = epi + height * self.crescent(zeta_right)

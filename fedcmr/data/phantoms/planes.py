@@ -3,6 +3,7 @@ coordinates.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from fedcmr.data.phantoms.heart import ANGLES, Heart
 from fedcmr.data.phantoms.painter import Field
 from fedcmr.data.phantoms.scanner import Acquisition
 
+Voxel = TypeVar("Voxel", np.int16, np.uint8)
 SUBSLICES = 3
 # middle of the LV axis in patient axes: left, back, head
 ORIGIN_MM = np.array([40.0, -33.0, -3.0])
@@ -50,10 +52,14 @@ class Grid:
     heights: Field
 
 
-def draw_axes(rng: np.random.Generator, turn_deg: float) -> Axes:
-    """The heart's directions in one chest, and the image's in its plane. `rng` is consumed in a fixed order."""
-    apex = unit(np.array([0.56, -0.60, -0.57]) + rng.normal(0, 0.11, 3))
-    aside = unit(np.array([-0.80, -0.38, -0.30]) + rng.normal(0, 0.11, 3))
+def draw_axes(rng: np.random.Generator, turn_deg: float, spread: float = 0.11) -> Axes:
+    """The heart's directions in one chest, and the image's in its plane. `rng` is consumed in a fixed order.
+
+    Args:
+        spread: SD of the heart's directions from person to person, as a share of their length.
+    """
+    apex = unit(np.array([0.56, -0.60, -0.57]) + rng.normal(0, spread, 3))
+    aside = unit(np.array([-0.80, -0.38, -0.30]) + rng.normal(0, spread, 3))
     septum = unit(aside - apex * (aside @ apex))
     front = np.cross(apex, septum)
     if front @ np.array([0.0, -1.0, 1.0]) < 0:
@@ -77,7 +83,24 @@ def affine(scan: Acquisition, axes: Axes, heart: Heart) -> NDArray[np.float64]:
     matrix = np.eye(4)
     matrix[:3, :3] = steps
     matrix[:3, 3] = _corner(scan, axes, heart)
+    for axis, is_turned in ((0, scan.mirrored), (2, scan.base_first)):
+        if is_turned:
+            matrix[:3, 3] += (scan.shape[axis] - 1) * matrix[:3, axis]
+            matrix[:3, axis] *= -1
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ matrix
+
+
+def as_stored(voxels_TZXY: NDArray[Voxel], scan: Acquisition) -> NDArray[Voxel]:
+    """Images or masks, made from apex to base, in the order in which this scan's file holds them."""
+    if scan.base_first:
+        voxels_TZXY = voxels_TZXY[:, ::-1]
+    return voxels_TZXY[:, :, ::-1] if scan.mirrored else voxels_TZXY
+
+
+def slice_shifts(scan: Acquisition) -> tuple[Field, Field]:
+    """How far each slice, from apex to base, was taken aside along x and y: two of (Z,) in mm."""
+    moved = np.array(scan.shifts_mm or np.zeros((scan.shape[2], 2)), dtype=np.float32)
+    return moved[:, 0], moved[:, 1]
 
 
 def _corner(scan: Acquisition, axes: Axes, heart: Heart) -> NDArray[np.float64]:
@@ -100,8 +123,9 @@ def patient_points(scan: Acquisition, axes: Axes, heart: Heart, every: int = 1) 
     row = (np.arange(every // 2, scan.shape[0], every) * pixel).astype(np.float32)
     column = (np.arange(every // 2, scan.shape[1], every) * pixel).astype(np.float32)
     level = (np.arange(scan.shape[2]) * spacing).astype(np.float32)
+    aside_x, aside_y = slice_shifts(scan)
     x, y, z = (
-        np.float32(corner[k])
+        (np.float32(corner[k]) + aside_x * axes.rows[k] + aside_y * axes.columns[k])[:, None, None]
         - level[:, None, None] * axes.apex[k]
         + row[:, None] * axes.rows[k]
         + column * axes.columns[k]
@@ -121,13 +145,17 @@ def heart_grid(scan: Acquisition, axes: Axes, heart: Heart) -> Grid:
     forward = (
         (row[:, None] * (axes.rows @ axes.front) + column * (axes.columns @ axes.front)).ravel().astype(np.float32)
     )
+    aside = slice_shifts(scan)
+    moved_across, moved_forward = (
+        (aside[0] * (axes.rows @ to) + aside[1] * (axes.columns @ to))[:, None] for to in (axes.septum, axes.front)
+    )
     reach = 62 + 0.75 * max(heart.right_mm[0], 20) + heart.fat_mm
     inside = np.flatnonzero(np.hypot(across - 12, forward) < reach)
     heights = slice_heights(scan)
     along = (heights - 0.5 * heart.length_mm)[:, None]
     tilt_x, tilt_y, bend_x, bend_y = heart.lean
-    x = across[inside][None, :] - tilt_x * along - bend_x * along**2
-    y = forward[inside][None, :] - tilt_y * along - bend_y * along**2
+    x = across[inside][None, :] + moved_across - tilt_x * along - bend_x * along**2
+    y = forward[inside][None, :] + moved_forward - tilt_y * along - bend_y * along**2
     angle = np.round(np.arctan2(y, x) * (ANGLES / (2 * np.pi))).astype(np.int32) % ANGLES
     thin = (np.arange(SUBSLICES) - 0.5 * (SUBSLICES - 1)) * scan.thickness_mm / SUBSLICES
     return Grid(

@@ -82,6 +82,8 @@ class Acquisition:
         offset_mm: from the image centre to the LV axis, along x and y.
         es_frame: end-systolic frame of a cine of `frames`; heart_rate: beats per minute.
         centre: hospital, as in M&Ms.
+        shifts_mm: of each slice along x and y, from apex to base, where breath was held otherwise; empty for none.
+        mirrored: x is stored backwards. base_first: slices are stored from base to apex.
     """
 
     vendor: str
@@ -93,6 +95,9 @@ class Acquisition:
     es_share: float
     heart_rate: float
     centre: str
+    shifts_mm: tuple[tuple[float, float], ...] = ()
+    mirrored: bool = False
+    base_first: bool = False
 
     @property
     def thickness_mm(self) -> float:

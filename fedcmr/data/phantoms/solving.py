@@ -20,7 +20,12 @@ def build_heart(rng: np.random.Generator, targets: Targets) -> Heart:
     Args:
         rng: consumed in a fixed order.
     """
-    heart = draw_shape(rng, targets)
+    return solve(draw_shape(rng, targets))
+
+
+def solve(heart: Heart) -> Heart:
+    """A heart of this shape with its targets' volumes, found as in `build_heart`."""
+    targets = heart.targets
     heart = replace(
         heart, radius_mm=root(lambda x: replace(heart, radius_mm=x).volumes_ml(0)[0], targets.edv_ml, 8, 60)
     )

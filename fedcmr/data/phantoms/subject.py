@@ -3,10 +3,12 @@
 from dataclasses import asdict, dataclass
 
 from fedcmr.data.phantoms.anatomy import Person, draw_person, draw_targets
-from fedcmr.data.phantoms.cohort import Patient
+from fedcmr.data.phantoms.cohort import RANDOMISED, REALISTIC, Patient
 from fedcmr.data.phantoms.heart import Heart
+from fedcmr.data.phantoms.randomised import draw_any_person, draw_any_shape, draw_any_targets, draw_any_thorax
+from fedcmr.data.phantoms.randomised_scan import draw_any_acquisition
 from fedcmr.data.phantoms.scanner import Acquisition, draw_acquisition
-from fedcmr.data.phantoms.solving import build_heart
+from fedcmr.data.phantoms.solving import build_heart, solve
 from fedcmr.data.phantoms.thorax import Thorax, draw_thorax
 
 Row = dict[str, str | float | int]
@@ -29,17 +31,24 @@ class Subject:
 
 def draw_subject(patient: Patient) -> Subject:
     """The same subject for the same patient, whatever is done with the image stream."""
-    person_rng, _, _ = patient.streams()
-    person = draw_person(person_rng, patient.group)
-    heart = build_heart(person_rng, draw_targets(person_rng, patient.group, person))
-    body = draw_thorax(person_rng, person)
-    scan = draw_scan(patient)
+    rng, _, _ = patient.streams()
+    if patient.style == RANDOMISED:
+        person = draw_any_person(rng)
+        heart = solve(draw_any_shape(rng, draw_any_targets(rng, patient.group, person)))
+        body = draw_any_thorax(rng, person)
+        scan = draw_any_acquisition(patient.streams()[1], patient.vendor, heart.length_mm, LARGEST_MATRIX)
+    else:
+        person = draw_person(rng, patient.group)
+        heart = build_heart(rng, draw_targets(rng, patient.group, person))
+        body = draw_thorax(rng, person)
+        scan = draw_scan(patient)
     systole = 1 if patient.frames == 2 else min(max(round(scan.es_share * patient.frames), 2), patient.frames - 2)
     return Subject(patient, person, heart, body, scan, systole)
 
 
 def draw_scan(patient: Patient) -> Acquisition:
-    """The subject's scan alone; it knows nothing of the person."""
+    """A realistic subject's scan alone; it knows nothing of the person."""
+    assert patient.style == REALISTIC, "a randomised scan is planned on its heart: see draw_subject"
     _, scan_rng, _ = patient.streams()
     return draw_acquisition(scan_rng, patient.vendor, patient.scanner, LARGEST_MATRIX)
 

@@ -5,12 +5,12 @@ of the heart), so an oblique slice shows what an oblique slice shows. The parts 
 positions vary from person to person.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from fedcmr.data.phantoms.anatomy import Person
+from fedcmr.data.phantoms.look import Look, Solid
 from fedcmr.data.phantoms.painter import Field, Painter, ellipse, smooth_noise
 
 
@@ -52,7 +52,7 @@ def paint_thorax(
     body: Thorax,
     points: tuple[Field, Field, Field],
     below_base: Field,
-    signals: Mapping[str, float],
+    look: Look,
     edge_mm: float,
     pixel_mm: float,
 ) -> Field:
@@ -61,7 +61,7 @@ def paint_thorax(
     Args:
         points: x, y, z of every voxel, each (Z, X, Y) in mm.
         below_base: distance towards the apex from where the great vessels leave the heart, (Z, 1, 1) in mm.
-        signals: tissue -> signal.
+        look: contrast and textures.
         edge_mm: width of edges. pixel_mm: sets the grain of the textures.
     Returns (Z, X, Y) float32, blood = 1.
     """
@@ -71,17 +71,19 @@ def paint_thorax(
     coarse = smooth_noise(rng, shape, max(4, round(9 / pixel_mm)), 1.0)
     painter = Painter(shape, edge_mm)
     depth = _skin_depth(body, x, y, z)
-    grain = 1 + np.float32(0.10) * fine
-    _paint_wall(painter, body, depth, points, signals, fine, coarse)
+    signals = look.signals
+    _paint_wall(painter, body, depth, points, look, fine, coarse)
     inside = body.fat_mm + body.muscle_mm - depth + np.float32(1.5) * coarse
-    painter.fill(inside, signals["lung"] * (1 + np.float32(0.35) * fine))
+    painter.fill(inside, signals["lung"] * (1 + np.float32(0.35 * look.grain["lung"]) * fine))
     # lung vessels: the brightest grains, denser towards the root of the lung
     root_mm = np.sqrt((np.abs(x) - 30) ** 2 + (y - 10) ** 2 + (z - 15) ** 2)
     rare = np.clip((fine - (np.float32(0.95) + root_mm * np.float32(0.008))) * 2, 0, 1)
     painter.fill(inside + 6, np.float32(0.75 * signals["blood"]), rare)
-    _paint_middle(painter, points, below_base, signals, coarse)
-    _paint_belly(painter, body, depth, points, signals, fine, coarse)
-    _paint_back(painter, body, points, signals, grain)
+    _paint_middle(painter, points, below_base, look, coarse)
+    _paint_belly(painter, body, depth, points, look, fine, coarse)
+    _paint_back(painter, body, points, look, fine)
+    for solid in look.clutter:
+        _paint_solid(painter, points, solid)
     return painter.image
 
 
@@ -100,13 +102,17 @@ def _paint_wall(
     body: Thorax,
     depth: Field,
     points: tuple[Field, Field, Field],
-    signals: Mapping[str, float],
+    look: Look,
     fine: Field,
     coarse: Field,
 ) -> None:
     x, y, z = points
-    painter.fill(-depth, signals["fat"] * (1 + np.float32(0.08) * coarse))
-    painter.fill(body.fat_mm - depth + np.float32(1.5) * coarse, signals["muscle"] * (1 + np.float32(0.12) * fine))
+    signals, grain = look.signals, look.grain
+    painter.fill(-depth, signals["fat"] * (1 + np.float32(0.08 * grain["fat"]) * coarse))
+    painter.fill(
+        body.fat_mm - depth + np.float32(1.5) * coarse,
+        signals["muscle"] * (1 + np.float32(0.12 * grain["muscle"]) * fine),
+    )
     # sheets of fat between the muscles of the wall
     sheet = np.abs(depth - body.fat_mm - np.float32(0.45 * body.muscle_mm) + np.float32(2) * coarse) - np.float32(0.8)
     painter.fill(sheet, np.float32(0.8 * signals["fat"]))
@@ -123,11 +129,14 @@ def _paint_wall(
 
 
 def _paint_middle(
-    painter: Painter, points: tuple[Field, Field, Field], below_base: Field, signals: Mapping[str, float], coarse: Field
+    painter: Painter, points: tuple[Field, Field, Field], below_base: Field, look: Look, coarse: Field
 ) -> None:
     x, y, z = points
+    signals = look.signals
     centre = np.maximum(ellipse(x, y, (14, -16), (34, 56)), ellipse(x, z, (20, 10), (55, 72)))
-    painter.fill(centre + 4 * coarse, signals["fat"] * (np.float32(0.72) + np.float32(0.14) * coarse))
+    painter.fill(
+        centre + 4 * coarse, signals["fat"] * (np.float32(0.72) + np.float32(0.14 * look.grain["fat"]) * coarse)
+    )
     for (left, back), half in (((-6, -34), (16, 16)), ((-28, -14), (9, 10)), ((20, -42), (13, 14))):
         wall = ellipse(x, y, (left, back), half)
         painter.fill(np.maximum(wall - 2, below_base), np.float32(signals["muscle"]))
@@ -139,34 +148,36 @@ def _paint_belly(
     body: Thorax,
     depth: Field,
     points: tuple[Field, Field, Field],
-    signals: Mapping[str, float],
+    look: Look,
     fine: Field,
     coarse: Field,
 ) -> None:
     x, y, z = points
+    signals, grain = look.signals, look.grain
     right = body.right_dome_mm - ((x + 68) ** 2 + (y - 5) ** 2) / np.float32(300)
     left = body.left_dome_mm - ((x - 72) ** 2 + (y - 12) ** 2) / np.float32(300)
     under = z - np.maximum(right, left) + np.float32(1.2) * coarse
     below = np.maximum(under, body.fat_mm + body.muscle_mm - 1 - depth)
     painter.fill(below, np.float32(signals["muscle"]))
-    painter.fill(below + 3, signals["fat"] * (np.float32(0.85) + np.float32(0.12) * coarse))
+    painter.fill(below + 3, signals["fat"] * (np.float32(0.85) + np.float32(0.12 * grain["fat"]) * coarse))
     liver = np.maximum(below + 3, (x - 30 + (y + 20) * np.float32(0.35)) * np.float32(0.9) + 3 * coarse)
-    painter.fill(liver, signals["liver"] * (1 + np.float32(0.07) * fine))
+    painter.fill(liver, signals["liver"] * (1 + np.float32(0.07 * grain["liver"]) * fine))
     vein = np.clip((fine - np.float32(1.55)) * 3, 0, 1)
     painter.fill(liver + 8, np.float32(0.85 * signals["blood"]), vein)
     stomach = np.maximum(below + 5, ellipse(x, y, (66, -18), (40, 46)) + 4 * coarse)
     painter.fill(stomach - 3, np.float32(signals["muscle"]))
-    painter.fill(stomach, signals["stomach"] * np.clip(np.float32(0.6) + np.float32(0.45) * coarse, 0.03, 1.2))
+    painter.fill(
+        stomach, signals["stomach"] * np.clip(np.float32(0.6) + np.float32(0.45 * grain["stomach"]) * coarse, 0.03, 1.2)
+    )
     spleen = np.maximum(below + 4, ellipse(x, y, (92, 52), (34, 38)) + 2 * coarse)
-    painter.fill(spleen, signals["spleen"] * (1 + np.float32(0.08) * fine))
+    painter.fill(spleen, signals["spleen"] * (1 + np.float32(0.08 * grain["spleen"]) * fine))
     kidney = np.maximum(z + 70, ellipse(np.abs(x), y, (58, 68), (26, 24)))
-    painter.fill(kidney, signals["kidney"] * (1 + np.float32(0.15) * coarse))
+    painter.fill(kidney, signals["kidney"] * (1 + np.float32(0.15 * grain["kidney"]) * coarse))
 
 
-def _paint_back(
-    painter: Painter, body: Thorax, points: tuple[Field, Field, Field], signals: Mapping[str, float], grain: Field
-) -> None:
+def _paint_back(painter: Painter, body: Thorax, points: tuple[Field, Field, Field], look: Look, fine: Field) -> None:
     x, y, z = points
+    signals, grain = look.signals, 1 + np.float32(0.10 * look.grain["marrow"]) * fine
     side = np.abs(x)
     painter.fill(ellipse(side, y, (34, 94), (27, 19)), signals["muscle"] * grain)
     painter.fill(ellipse(x, y, (0, 72), (25, 20)), np.float32(signals["bone"]))
@@ -182,3 +193,13 @@ def _paint_back(
     cava = np.maximum(ellipse(x, y, (-24, 14), (12, 10)), z - 8)
     painter.fill(cava, np.float32(0.92 * signals["blood"]))
     painter.fill(ellipse(x, y, (6, 40), (7, 5)), np.float32(0.8 * signals["muscle"]))
+
+
+def _paint_solid(painter: Painter, points: tuple[Field, Field, Field], solid: Solid) -> None:
+    far = np.sqrt(
+        sum(
+            ((axis - np.float32(middle)) / np.float32(half)) ** 2
+            for axis, middle, half in zip(points, solid.centre_mm, solid.half_mm, strict=True)
+        )
+    )
+    painter.fill((far - 1) * np.float32(min(solid.half_mm)), np.float32(solid.signal))

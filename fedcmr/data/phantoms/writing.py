@@ -30,12 +30,13 @@ from einops import rearrange
 from numpy.typing import NDArray
 
 from fedcmr.data.mnms import TABLE
-from fedcmr.data.phantoms.cohort import Patient
-from fedcmr.data.phantoms.planes import affine, draw_axes
+from fedcmr.data.phantoms.cohort import RANDOMISED, Patient
+from fedcmr.data.phantoms.look import Look, realistic_look
+from fedcmr.data.phantoms.planes import Axes, affine, as_stored, draw_axes
+from fedcmr.data.phantoms.randomised_scan import POSE, draw_any_look
 from fedcmr.data.phantoms.render import cine_phases, masks, render
-from fedcmr.data.phantoms.scanner import VENDOR_NAMES
+from fedcmr.data.phantoms.scanner import VENDOR_NAMES, Acquisition
 from fedcmr.data.phantoms.subject import Row, acquisition, anatomy, draw_subject, identity
-from fedcmr.data.phantoms.tissues import tissue_signals
 
 COLUMNS = (
     "",
@@ -132,10 +133,9 @@ def write_patient(patient: Patient, folder: Path) -> Row:
     subject = draw_subject(patient)
     heart, scan = subject.heart, subject.scan
     _, _, rng = patient.streams()
-    axes = draw_axes(rng, scan.profile.turn_deg)
+    axes, look = _draw_appearance(rng, patient, scan)
     phases = [0.0, 1.0] if patient.frames == 2 else cine_phases(patient.frames, subject.es_frame)
-    signals = tissue_signals(scan.field_t, scan.profile.tr_ms, scan.profile.flip_deg)
-    frames = render(rng, heart, subject.body, scan, axes, phases, signals)
+    frames = render(rng, heart, subject.body, scan, axes, phases, look)
     image = stored(frames, scan.profile.gamma, scan.profile.maximum)
     label = np.zeros(image.shape, np.uint8)
     label[0], label[subject.es_frame] = masks(heart, scan, axes, 0.0), masks(heart, scan, axes, 1.0)
@@ -143,9 +143,15 @@ def write_patient(patient: Patient, folder: Path) -> Row:
     place.mkdir(parents=True, exist_ok=True)
     matrix = affine(scan, axes, heart)
     step_s = 60 / scan.heart_rate / patient.frames
-    write_nifti(place / f"{patient.code}_sa.nii.gz", image, matrix, step_s)
-    write_nifti(place / f"{patient.code}_sa_gt.nii.gz", label, matrix, step_s)
+    write_nifti(place / f"{patient.code}_sa.nii.gz", as_stored(image, scan), matrix, step_s)
+    write_nifti(place / f"{patient.code}_sa_gt.nii.gz", as_stored(label, scan), matrix, step_s)
     return {**identity(subject), **anatomy(subject), **acquisition(scan)}
+
+
+def _draw_appearance(rng: np.random.Generator, patient: Patient, scan: Acquisition) -> tuple[Axes, Look]:
+    if patient.style == RANDOMISED:
+        return draw_axes(rng, scan.profile.turn_deg, POSE), draw_any_look(rng, scan)
+    return draw_axes(rng, scan.profile.turn_deg), realistic_look(scan.field_t, scan.profile)
 
 
 def stored(image: NDArray[np.float32], gamma: float, maximum: float) -> NDArray[np.int16]:
