@@ -69,20 +69,51 @@ class Geometry:
     intensity_max: float
 
 
+@dataclass(frozen=True)
+class Placed:
+    """A study on the grid of 1x1x10 mm and where its window lies.
+
+    Args:
+        ed, es: as stored.
+        frames: both on the new grid, (X, Y, Z) each.
+        centre: of the heart, in voxels along X and Y of the new grid.
+    """
+
+    ed: Picture
+    es: Picture
+    frames: tuple[Tensor, Tensor]
+    centre: tuple[float, float]
+
+    def window(self) -> tuple[slice, slice]:
+        """Voxels along X and Y that stay."""
+        across, along = (window(self.centre[axis], self.frames[0].shape[axis], WINDOW) for axis in (0, 1))
+        return across, along
+
+
+def place(case: Case, preprocessing: Preprocessing) -> Placed:
+    """Reads a study and finds its heart. Raises: ValueError where a file cannot be read, see `nifti.py`."""
+    ed, es = read_pair(case)
+    first, second = (resample(picture.voxels, picture.spacing_mm, SPACING_MM) for picture in (ed, es))
+    return Placed(ed, es, (first, second), _centre(case, ed, [first, second], preprocessing.crop))
+
+
 def prepare(case: Case, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:
     """The prepared volume, (C=2, X <= 192, Y <= 192, Z) uint8, and the study's geometry.
 
     Raises: ValueError where a file cannot be read or an image has no contrast left, see `nifti.py`.
     """
-    ed, es = read_pair(case)
-    frames = [resample(picture.voxels, picture.spacing_mm, SPACING_MM) for picture in (ed, es)]
-    centre = _centre(case, ed, frames, preprocessing.crop)
-    across, along = (window(centre[axis], frames[0].shape[axis], WINDOW) for axis in (0, 1))
-    grey = torch.stack([rescale(frame[across, along], case.id) for frame in frames])
+    return prepare_placed(place(case, preprocessing), case.id, preprocessing)
+
+
+def prepare_placed(placed: Placed, name: str, preprocessing: Preprocessing) -> tuple[Tensor, Geometry]:
+    """As `prepare`, of a study that was read already; `name` is the case's, for messages."""
+    across, along = placed.window()
+    grey = torch.stack([rescale(frame[across, along], name) for frame in placed.frames])
     volume = (grey * 255).to(torch.uint8)  # cut off, not rounded, as in the backbone's training
     if preprocessing.blank == "heart":
-        volume = blank_cylinder(volume, (centre[0] - across.start, centre[1] - along.start), BLANK_RADIUS_MM)
-    return volume, _geometry(ed)
+        centre = (placed.centre[0] - across.start, placed.centre[1] - along.start)
+        volume = blank_cylinder(volume, centre, BLANK_RADIUS_MM)
+    return volume, _geometry(placed.ed)
 
 
 def rescale(frame: Tensor, name: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 `preparing.py` makes the prepared volume from the files, `store.py` keeps it. What is done on loading is cheap: ED and
 ES jointly to [0, 1], zeros after the last slice up to 16 (and after the last row and column up to 192). Of more than
-16 slices the middle 16 stay.
+16 slices the middle 16 stay. Masks are read, kept and filled up the same way, but only for who asks for them.
 """
 
 import json
@@ -14,10 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fedcmr.data.applying import apply, apply_to_masks, extent
 from fedcmr.data.cases import Case, cache_root, listed
-from fedcmr.data.preparing import WINDOW, Geometry, Preprocessing, prepare
+from fedcmr.data.masks import VERSION, prepare_masks
+from fedcmr.data.preparing import WINDOW, Geometry, Preprocessing, place, prepare, prepare_placed
 from fedcmr.data.store import CHECKSUM, Store, digest
-from fedcmr.data.views import Augmentation, Drawn, draw
+from fedcmr.data.views import Augmentation, draw
 
 SHAPE = (WINDOW, WINDOW, 16)
 
@@ -39,6 +41,13 @@ class Volumes:
         """(2, 192, 192, 16) float32 in [0, 1]. Raises: ValueError where the files cannot be prepared."""
         return finish(self._entry(case)[0])
 
+    def masks(self, case: Case) -> Tensor:
+        """Labels of `masks.STRUCTURES`, (2, 192, 192, 16) uint8, voxel by voxel those of `volumes[case]`.
+
+        Raises: ValueError where the case has no masks, or its files cannot be prepared.
+        """
+        return _filled_up(_middle(self._masks_entry(case)))
+
     def key(self, case: Case) -> str:
         """A hash of the prepared volume's content and of the preprocessing: equal keys, equal volumes."""
         return digest(f"{self.preprocessing.key()} {self._entry(case)[1][CHECKSUM]}")
@@ -57,17 +66,28 @@ class Volumes:
         return Volumes(preprocessing, self.folder)
 
     def prepare(
-        self, cases: Sequence[Case], workers: int = 1, progress: Callable[[int, int], None] | None = None
+        self,
+        cases: Sequence[Case],
+        workers: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+        masks: bool = False,
     ) -> None:
         """Prepares what is not there yet. Other processes may do the same at once.
 
         Args:
             workers: threads >= 1; reading and unpacking overlap, numbers do not depend on it.
             progress: told (done, of how many) after each case.
+            masks: of the cases too, in the same reading.
         Raises: ValueError naming the cases that cannot be prepared, after the others have been.
         """
+
+        def one(case: Case) -> None:
+            if masks:
+                self._masks_entry(case)
+            self._entry(case)
+
         with ThreadPoolExecutor(workers) as pool:
-            started = [pool.submit(self._entry, case) for case in cases]
+            started = [pool.submit(one, case) for case in cases]
             try:
                 for done, _ in enumerate(as_completed(started), start=1):
                     if progress is not None:
@@ -83,12 +103,44 @@ class Volumes:
         key = self._source_key(case)
         entry = self._store.load(key)
         if entry is None:
-            volume, geometry = prepare(case, self.preprocessing)
-            self._store.save(key, volume, {"geometry": json.dumps(asdict(geometry), sort_keys=True)})
+            self._keep(key, *prepare(case, self.preprocessing))
             entry = self._store.load(key)
         if entry is None:
-            raise ValueError(f"{self._store.folder}: a volume that was just written cannot be read. Is the disk full?")
+            raise self._unreadable()
         return entry
+
+    def _masks_entry(self, case: Case) -> Tensor:
+        key = self._masks_key(case)
+        entry = self._store.load(key)
+        if entry is None:
+            placed = place(case, self.preprocessing)
+            masks, volume_key = prepare_masks(case, placed), self._source_key(case)
+            # the study is in memory now, and who asks for masks asks for the volume too
+            if self._store.load(volume_key) is None:
+                self._keep(volume_key, *prepare_placed(placed, case.id, self.preprocessing))
+            self._store.save(key, masks, {})
+            entry = self._store.load(key)
+        if entry is None:
+            raise self._unreadable()
+        return entry[0]
+
+    def _keep(self, key: str, volume: Tensor, geometry: Geometry) -> None:
+        self._store.save(key, volume, {"geometry": json.dumps(asdict(geometry), sort_keys=True)})
+
+    def _unreadable(self) -> ValueError:
+        return ValueError(f"{self._store.folder}: a volume that was just written cannot be read. Is the disk full?")
+
+    def _masks_key(self, case: Case) -> str:
+        """A hash of what the masks are made of: the volume's own, the masks' bytes and what their values mean."""
+        contents = []
+        for frame in (case.ed, case.es):
+            if frame.mask is None or not frame.mask.is_file():
+                raise ValueError(
+                    f"Case {case.id}: no mask of {frame.image}; expected one of ED and one of ES. "
+                    "Choose a data set with masks, or leave out what learns from them."
+                )
+            contents.append(self._store.content(frame.mask))
+        return digest("\n".join([f"masks v{VERSION} {case.mask_labels}", self._source_key(case), *contents]))
 
     def _source_key(self, case: Case) -> str:
         """A hash of the files' bytes, the frames and the preprocessing; masks count only where the crop reads them."""
@@ -101,12 +153,9 @@ class Volumes:
 
 def finish(prepared: Tensor) -> Tensor:
     """What the backbone takes, (2, 192, 192, 16) float32 in [0, 1], of a prepared (2, X <= 192, Y <= 192, Z) uint8."""
-    spare = max(prepared.shape[3] - SHAPE[2], 0)
-    volume = prepared[..., spare // 2 : spare // 2 + SHAPE[2]].float()
+    volume = _middle(prepared).float()
     low, high = volume.min(), volume.max()
-    volume = (volume - low) / (high - low).clamp(min=1)
-    lacking = [wanted - size for wanted, size in zip(SHAPE, volume.shape[1:], strict=True)]
-    return torch.nn.functional.pad(volume, (0, lacking[2], 0, lacking[1], 0, lacking[0]))
+    return _filled_up((volume - low) / (high - low).clamp(min=1))
 
 
 def augment(volume: Tensor, case_id: str, view: int, seed: int, knobs: Augmentation) -> Tensor:
@@ -120,32 +169,23 @@ def augment(volume: Tensor, case_id: str, view: int, seed: int, knobs: Augmentat
     return apply(volume, draw(case_id, view, seed, knobs))
 
 
-def apply(volume: Tensor, drawn: Drawn) -> Tensor:
-    """A volume, (C, X, Y, Z) in [0, 1], with one view's contrast, noise and movement, in this order, kept in [0, 1]."""
-    from monai.transforms import AdjustContrast, Affine  # seconds to import, and without augmentation never needed
+def augment_masks(masks: Tensor, volume: Tensor, case_id: str, view: int, seed: int, knobs: Augmentation) -> Tensor:
+    """Masks (C, X, Y, Z) as `augment` moves their plain volume with the same arguments."""
+    if view == 0 or knobs.is_none:
+        return masks
+    return apply_to_masks(masks, draw(case_id, view, seed, knobs), extent(volume)[2])
 
-    if not bool(volume.any()):
-        return volume
-    X, Y, Z = (int(last) + 1 for last in volume.nonzero().amax(0)[1:])
-    image = volume[:, :X, :Y, :Z]  # what was filled up with zeros stays zero
-    if drawn.gamma != 1.0:
-        image = torch.as_tensor(AdjustContrast(gamma=drawn.gamma)(image))
-    if drawn.noise_std > 0:
-        random = torch.Generator().manual_seed(drawn.noise_seed)
-        image = image + drawn.noise_std * torch.randn(image.shape, generator=random)
-    moved = volume.new_zeros(volume.shape)
-    moved[:, :X, :Y, :Z] = image.clamp(0, 1)
-    if (drawn.turn, drawn.across_mm, drawn.along_mm, drawn.zoom) != (0.0, 0.0, 0.0, 1.0):
-        turn_and_shift = Affine(
-            rotate_params=(0.0, 0.0, drawn.turn),
-            translate_params=(drawn.across_mm, drawn.along_mm, 0.0),
-            scale_params=(drawn.zoom, drawn.zoom, 1.0),
-            mode="bilinear",
-            padding_mode="zeros",
-            image_only=True,
-        )
-        moved = torch.as_tensor(turn_and_shift(moved)).as_subclass(Tensor)
-    return moved
+
+def _middle(prepared: Tensor) -> Tensor:
+    """The middle 16 slices of more."""
+    spare = max(prepared.shape[3] - SHAPE[2], 0)
+    return prepared[..., spare // 2 : spare // 2 + SHAPE[2]]
+
+
+def _filled_up(volume: Tensor) -> Tensor:
+    """(C, X, Y, Z) with zeros after the last row, column and slice: (C, 192, 192, 16)."""
+    lacking = [wanted - size for wanted, size in zip(SHAPE, volume.shape[1:], strict=True)]
+    return torch.nn.functional.pad(volume, (0, lacking[2], 0, lacking[1], 0, lacking[0]))
 
 
 def _all_faults(faults: Sequence[BaseException]) -> BaseException:

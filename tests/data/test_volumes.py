@@ -15,8 +15,8 @@ from fedcmr.data import volumes as module
 from fedcmr.data.acdc import read_acdc
 from fedcmr.data.mnms import read_mnms
 from fedcmr.data.preparing import Preprocessing
-from fedcmr.data.views import Augmentation, Drawn
-from fedcmr.data.volumes import Volumes, apply, augment, finish
+from fedcmr.data.views import Augmentation
+from fedcmr.data.volumes import Volumes, augment, augment_masks, finish
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -168,28 +168,87 @@ def test_a_view_repeats_and_differs_from_other_views_cases_and_seeds(tmp_path, c
     assert float(view[..., 5:].sum()) == 0  # slices that fill the volume up stay empty
 
 
-def test_contrast_is_a_power_and_nothing_else_moves():
-    volume = torch.rand(2, 8, 8, 4, generator=torch.Generator().manual_seed(0))
-    low, high = volume.min(), volume.max()
-    expected = ((volume - low) / (high - low)) ** 1.5 * (high - low) + low
-    assert_close(apply(volume, Drawn(gamma=1.5)), expected, rtol=1e-4, atol=1e-5)
+def test_masks_have_one_meaning_whatever_the_data_set(tmp_path):
+    acdc = read_acdc(make_acdc(tmp_path / "acdc", ["NOR"]))[0]
+    mnms = read_mnms(make_mnms(tmp_path / "mnms", [Row("A0S9V9", ed=0, es=2)]))[0]
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    for case in (acdc, mnms):
+        masks, volume = volumes.masks(case), volumes[case]
+        assert masks.dtype == torch.uint8
+        assert masks.shape == volume.shape
+        assert set(masks.unique().tolist()) == {0, 1, 2, 3}
+        # made hearts: both cavities are bright, the muscle dark, and the left one shrinks
+        assert float(volume[0][masks[0] == 3].mean()) > 0.7
+        assert float(volume[0][masks[0] == 1].mean()) > 0.7
+        assert float(volume[0][masks[0] == 2].mean()) < 0.4
+        assert (masks[0] == 3).sum() > 1.5 * (masks[1] == 3).sum()
 
 
-def test_a_shift_moves_voxels_by_whole_pixels_and_brings_in_zeros():
-    volume = torch.zeros(2, 9, 9, 2)
-    volume[:, 4, 4] = 1
-    moved = apply(volume, Drawn(across_mm=2.0, along_mm=-1.0))
-    assert_close(moved.sum(), volume.sum())
-    place = moved[0, :, :, 0].nonzero()[0].tolist()
-    assert [abs(place[0] - 4), abs(place[1] - 4)] == [2, 1]
+def test_masks_are_cut_out_where_their_volume_is(tmp_path):
+    wide = Heart(shape=(100, 90, 20), centre=(70.0, 30.0))
+    folder = tmp_path / "acdc" / "training" / "patient001"
+    make_acdc_patient(folder, heart=wide)
+    case = read_acdc(tmp_path / "acdc")[0]
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    masks, volume = volumes.masks(case), volumes[case]
+    assert masks.shape == volume.shape == (2, 192, 192, 16)
+    # both cavities are bright and nothing else is; edges are half-way voxels
+    for image, labels in zip(volume, masks, strict=True):
+        bright, cavities = image > 0.6, (labels == 1) | (labels == 3)
+        assert 2 * (bright & cavities).sum() / (bright.sum() + cavities.sum()) > 0.95
 
 
-def test_both_axes_are_scaled_by_one_factor():
-    volume = torch.zeros(2, 41, 41, 2)
-    volume[:, 14:27, 14:27] = 1
-    zoomed = apply(volume, Drawn(zoom=1.3))[0, :, :, 0] > 0.5
-    assert zoomed.any(1).sum() == zoomed.any(0).sum() != 13
+def test_masks_are_read_once_and_their_volume_with_them(tmp_path, cases, monkeypatch):
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    volumes.prepare(cases, masks=True)
+    before = [volumes.masks(case) for case in cases]
+    assert len(list((tmp_path / "cache" / "volumes").iterdir())) == 6
+    forbid_reading(monkeypatch)
+    monkeypatch.setattr(module, "place", lambda *_: pytest.fail("a NIfTI file was prepared again"))
+    again = Volumes(Preprocessing(), tmp_path / "cache")
+    again.prepare(cases, masks=True)
+    for case, masks in zip(cases, before, strict=True):
+        assert torch.equal(again.masks(case), masks)
+        assert again[case].shape == masks.shape
 
 
-def test_an_empty_volume_stays_empty():
-    assert float(apply(torch.zeros(2, 6, 6, 2), Drawn(gamma=1.2, noise_std=0.1)).sum()) == 0
+def test_a_volume_read_with_its_masks_is_the_one_read_without(tmp_path, cases):
+    with_masks, without = (Volumes(Preprocessing(), tmp_path / word) for word in ("one", "two"))
+    with_masks.masks(cases[0])
+    assert with_masks.key(cases[0]) == without.key(cases[0])
+    assert torch.equal(with_masks[cases[0]], without[cases[0]])
+
+
+def test_a_changed_mask_is_read_again(tmp_path, cases):
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    before = volumes.masks(cases[0])
+    shutil.copy(cases[0].es.mask, cases[0].ed.mask)
+    assert torch.equal(volumes.masks(cases[0])[0], before[1])
+
+
+def test_a_case_without_masks_is_refused_by_name(tmp_path, cases):
+    bare = replace(cases[0], es=replace(cases[0].es, mask=None))
+    cases[1].ed.mask.unlink()
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    for case in (bare, cases[1]):
+        with pytest.raises(ValueError, match=rf"Case {case.id}: no mask of .*\.nii\.gz; expected one of ED"):
+            volumes.masks(case)
+
+
+def test_a_mask_of_unknown_values_is_refused(tmp_path, cases):
+    odd = replace(cases[0], mask_labels=(7, 2, 3))
+    with pytest.raises(ValueError, match=r"its masks hold \[1\]; expected 0 and"):
+        Volumes(Preprocessing(), tmp_path / "cache").masks(odd)
+
+
+def test_views_of_masks_are_those_of_their_volume(tmp_path, cases):
+    volumes = Volumes(Preprocessing(), tmp_path / "cache")
+    volume, masks = volumes[cases[0]], volumes.masks(cases[0])
+    knobs = Augmentation(affine=1, translate_mm=10, mirror=0.5, upend=0.5, contrast=1)
+    assert augment_masks(masks, volume, "p1", 0, 0, knobs) is masks
+    assert augment_masks(masks, volume, "p1", 1, 0, Augmentation()) is masks
+    for view in range(1, 5):
+        seen = augment(volume, "p1", view, 0, knobs)
+        moved = augment_masks(masks, volume, "p1", view, 0, knobs)
+        assert float(seen[moved == 3].mean()) > float(seen[moved == 2].mean()) + 0.2
+        assert int(moved[..., 5:].sum()) == 0
