@@ -1,4 +1,4 @@
-"""Masked pre-training of the backbone: frames of cines in, weights and their card out.
+"""Pre-training of the backbone, from hidden patches, masks or both: images in, weights and their card out.
 
 python -m fedcmr.pretrain --config pretrain --out DIR
 python -m fedcmr.run backbone.path=DIR/weights.safetensors
@@ -24,12 +24,13 @@ FLAGS = {"clients": "clients", "data": "data", "seed": "pretrain.seed", "epochs"
 def parser() -> argparse.ArgumentParser:
     """The command's own flags: it knows no algorithm, task or rounds."""
     made = argparse.ArgumentParser(
-        prog="python -m fedcmr.pretrain", description="Train the backbone on frames with most patches hidden."
+        prog="python -m fedcmr.pretrain",
+        description="Train the backbone: to tell hidden patches, to outline the heart, to measure it.",
     )
     made.add_argument("--clients", help="whose training patients are seen, comma-separated (default: all)")
     made.add_argument("--data", help="default: phantom, the embedded cohort")
-    made.add_argument("--seed", type=int, help="starting values, order, masks")
-    made.add_argument("--epochs", type=int, help="passes over all frames")
+    made.add_argument("--seed", type=int, help="starting values, order, hidden patches, views")
+    made.add_argument("--epochs", type=int, help="passes over all images")
     made.add_argument("--config", help="a named experiment of configs/experiments, or a file")
     made.add_argument("--out", type=Path, help="folder of the training (default: runs/pretrain-<data>-<seed>-<hash>)")
     made.add_argument("--resume", type=Path, metavar="DIR", help="go on with the unfinished training in this folder")

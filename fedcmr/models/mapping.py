@@ -64,8 +64,21 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 
 
 def is_pretraining(tensors: Tensors) -> bool:
-    """Whether these are the tensors of the masked autoencoder, decoder included, rather than of a classifier."""
+    """Whether these are tensors of a pre-training, the masked autoencoder or its encoder alone, not of a classifier.
+
+    A classifier has a head and no decoder.
+    """
+    return has_decoder(tensors) or not any(name.startswith(FOUNDATION_HEAD) for name in tensors)
+
+
+def has_decoder(tensors: Tensors) -> bool:
+    """Whether these are the tensors of a whole masked autoencoder."""
     return "dec_linear.weight" in tensors
+
+
+def is_decoder(name: str) -> bool:
+    """Whether a tensor of the masked autoencoder belongs to its decoder, by its name."""
+    return name.partition(".")[0] in DECODER_PARTS
 
 
 def classifier_part(tensors: Tensors, views: Sequence[str], frames: int) -> dict[str, Tensor]:
@@ -74,27 +87,38 @@ def classifier_part(tensors: Tensors, views: Sequence[str], frames: int) -> dict
     Left out are decoder, mask tokens, pixel heads and the stems and fusions of other views. The first convolution of
     each stem is repeated along its input channels to `frames` and not divided by their number, as the authors do: the
     norm over channels that follows takes most of the scale away. Position codes are built, not loaded.
+
+    Raises: ValueError where `frames` is no multiple of the channels that the first convolution takes.
     """
     kept = {}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         view = rest.partition(".")[0]
         is_other_view = part in VIEW_PARTS and view in VIEWS and view not in views
-        if part in DECODER_PARTS or is_other_view or name.endswith(POSITIONS):
+        if is_decoder(name) or is_other_view or name.endswith(POSITIONS):
             continue
         if name.endswith(FIRST_CONV) and tensor.shape[1] != frames:
+            if frames % tensor.shape[1]:
+                raise ValueError(
+                    f"The checkpoint takes {tensor.shape[1]} channels, asked for were {frames}: expected a multiple. "
+                    "Weights of single frames serve pairs, not the other way round."
+                )
             tensor = repeat(tensor, "o i ... -> o (f i) ...", f=frames // tensor.shape[1])
         kept[name] = tensor
     return kept
 
 
 def load_pretrained(backbone: Backbone, tensors: Tensors) -> None:
-    """Loads the masked autoencoder's encoder; every other tensor of the file is accounted for by `classifier_part`.
+    """Loads a pre-training's encoder; every other tensor of the file is accounted for by `classifier_part`.
 
     Raises: ValueError that lists missing, unexpected and wrongly shaped tensors; the backbone is then unchanged.
     """
     known = classifier_part(tensors, backbone.views, backbone.shape.frames)
-    own = {name: tensor for name, tensor in backbone.foundation().items() if not name.endswith(POSITIONS)}
+    own = {
+        name: tensor
+        for name, tensor in backbone.foundation().items()
+        if not name.endswith(POSITIONS) and not is_decoder(name)
+    }
     refuse_differences("Pre-trained checkpoint", own, known)
     _copy(own, known)
 

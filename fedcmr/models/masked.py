@@ -57,6 +57,15 @@ class MaskedAutoencoder(Backbone):
         assert isinstance(stem, Stem)
         return stem
 
+    def with_stages(self, image: Tensor, view: str) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Features of one view's image, as when called, and the outputs of the stages of its stem, finest first."""
+        seen: list[Tensor] = []
+        handle = self.stem(view).register_forward_hook(lambda _stem, _image, outputs: seen.extend(outputs[1]))
+        try:
+            return self({view: image}), seen
+        finally:
+            handle.remove()
+
     def told(self, images: Mapping[str, Tensor], hidden: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The decoder's answer for every hidden patch.
 

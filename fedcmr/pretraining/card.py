@@ -10,14 +10,16 @@ from safetensors.torch import save
 
 from fedcmr import config as configuration
 from fedcmr.config import Config
+from fedcmr.data.phantoms.cohort import RANDOMISED
 from fedcmr.data.store import write_whole
-from fedcmr.pretraining.knobs import DATA
+from fedcmr.pretraining.knobs import DATA, OBJECTIVES
 from fedcmr.pretraining.material import Material
 from fedcmr.reports.folder import CONFIG
 from fedcmr.tensors import Tensors
 
-CARD, WEIGHTS = "card.json", "weights.safetensors"
-LAYOUT = "CineMA masked autoencoder: encoder, and the decoder that only pre-training uses"
+CARD, WEIGHTS, HEADS = "card.json", "weights.safetensors", "heads.safetensors"
+WHOLE = "CineMA masked autoencoder: encoder, and the decoder that only pre-training uses"
+ENCODER = "CineMA masked autoencoder, its encoder alone"
 
 
 def begin_card(folder: Path, config: Config, material: Material, began: str, command: str) -> None:
@@ -32,11 +34,14 @@ def begin_card(folder: Path, config: Config, material: Material, began: str, com
     _write(
         folder,
         {
-            "layout": LAYOUT,
+            "layout": WHOLE if material.knobs.masked > 0 else ENCODER,
+            "objectives": {name: weight for name in OBJECTIVES if (weight := getattr(material.knobs, name)) > 0},
+            "channels": material.knobs.channels,
             "shape": asdict(material.shape),
             "data": plain["data"],
             "patients": "simulated hearts (phantoms), no real patient" if config.names["data"] == DATA else "real",
             "clients_seen": list(patients),
+            "vendors_seen": _vendors(material, plain["data"]),
             "training_patients": patients,
             "frames": 2 * len(material.pairs),
             "recipe": {**plain["pretrain"], "augment": plain["augment"]},
@@ -60,22 +65,36 @@ def read_card(folder: Path) -> dict[str, object]:
     return said
 
 
-def write_weights(folder: Path, tensors: Tensors, curve: Sequence[float]) -> None:
+def write_weights(folder: Path, tensors: Tensors, heads: Tensors, curves: Mapping[str, Sequence[float]]) -> None:
     """Writes the weights, equal for equal trainings byte for byte, and completes the card, which marks the end.
 
     Args:
-        curve: mean loss of each epoch: mean squared error on hidden voxels of intensities in [0, 1].
+        heads: of the objectives, kept in a file of their own; where there are none, none is written.
+        curves: means of each epoch by name: "loss", its parts, and "dice".
     """
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    if heads:
+        write_whole(folder / HEADS, _content(heads))
+    content = _content(tensors)
     write_whole(folder / WEIGHTS, content)
     said = {
         **read_card(folder),
-        "loss_curve": list(curve),
+        "curves": {name: list(curve) for name, curve in curves.items()},
+        "heads": HEADS if heads else None,
         "weights": WEIGHTS,
         "weights_bytes": len(content),
         "weights_sha256": hashlib.sha256(content).hexdigest(),
     }
     _write(folder, said)
+
+
+def _vendors(material: Material, data: Mapping[str, object]) -> list[str] | str:
+    if data.get("style") == RANDOMISED:
+        return "none: every scanner is drawn at random, and the clients' names say nothing"
+    return sorted({case.vendor or case.client for case in material.cases})
+
+
+def _content(tensors: Tensors) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _write(folder: Path, said: Mapping[str, object]) -> None:

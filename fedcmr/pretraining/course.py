@@ -19,7 +19,7 @@ from fedcmr.data.volumes import Volumes
 from fedcmr.federation.trainers import quiet
 from fedcmr.models.threads import one_thread
 from fedcmr.pretraining.card import CARD, WEIGHTS, begin_card, read_card, write_weights
-from fedcmr.pretraining.images import FrameData
+from fedcmr.pretraining.images import ImageData
 from fedcmr.pretraining.learner import Learner
 from fedcmr.pretraining.material import Material, material_of
 from fedcmr.pretraining.telling import Teller
@@ -61,7 +61,7 @@ def pretrain(config: Config, folder: Path, resume: bool, start: Start) -> Path:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"Go on by: python -m fedcmr.pretrain --resume {folder}") from interrupt
     if is_first:
-        write_weights(folder, learner.model.state_dict(), learner.curve)
+        write_weights(folder, learner.weights(), learner.heads.state_dict(), learner.curves)
         console.print(f"Weights and card: {folder}", highlight=False, soft_wrap=True)
     return folder / WEIGHTS
 
@@ -74,7 +74,7 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
     Raises: ValueError where training diverges; KeyboardInterrupt where it is interrupted.
     """
     knobs = material.knobs
-    learner, data = Learner(material.model(), knobs), FrameData(material.frames(), knobs.batch, knobs.workers)
+    learner, data = Learner(material.model(), knobs), ImageData(material.images(), knobs.batch, knobs.workers)
     log = training_logger(folder, folder.name, config) if _is_first() else None
     teller = Teller(console, folder, material.shown(), knobs.picture_every, log)
     saved = sorted((folder / STATE).glob("*.ckpt"))
@@ -126,7 +126,7 @@ def _prepare(material: Material, volumes: Volumes, console: Console) -> None:
         def said(done: int, of: int) -> None:
             status.update(f"Reading frames: {2 * done} of {2 * of}")
 
-        volumes.prepare(material.pairs, os.cpu_count() or 1, said)
+        volumes.prepare(material.pairs, os.cpu_count() or 1, said, material.knobs.needs_masks)
 
 
 def _is_finished(folder: Path, config: Config, resume: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Frames and their masks as a LightningDataModule: which frame comes when, and what is hidden of it."""
+"""Images as a LightningDataModule: which comes when, what is hidden of it, and what masks say of it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,50 +10,80 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fedcmr.data.cases import Case
 from fedcmr.models.masked import hidden_tokens
+from fedcmr.pretraining.targets import SHARES, class_shares
 from fedcmr.tensors import starting_generator
 
 Place = tuple[int, int]
-"""(epoch, number of the frame)."""
-
-Look = Callable[[Case, int], Tensor]
-"""(a pair of frames, epoch) -> its volume (2, X, Y, Z) in [0, 1], as it is seen in that epoch."""
+"""(epoch, number of the image)."""
 
 
-class Frames(Dataset[dict[str, Tensor]]):
-    """Every frame of every pair as an image of one channel, {"image": (1, X, Y, Z), "hidden": (N,) bool}.
-
-    A mask is a function of (seed, epoch, case, frame), so neither order nor worker nor a new start changes it.
+@dataclass(frozen=True)
+class Sight:
+    """A pair of frames as it is seen in an epoch.
 
     Args:
-        pairs: cases; frame 2 i is the first of pair i, frame 2 i + 1 its second.
-        look: reads a pair.
-        tokens: N.
-        ratio: share of hidden tokens. seed: of the masks.
+        volume: (2, X, Y, Z) in [0, 1].
+        masks: (2, X, Y, Z) labels of `data.masks.STRUCTURES`, seen alike; None where no objective asks for them.
     """
 
-    def __init__(self, pairs: Sequence[Case], look: Look, tokens: int, ratio: float, seed: int) -> None:
-        self.pairs, self.look, self.tokens, self.ratio, self.seed = pairs, look, tokens, ratio, seed
+    volume: Tensor
+    masks: Tensor | None
+
+
+Look = Callable[[Case, int], Sight]
+"""(a pair of frames, epoch) -> what is seen of it."""
+
+
+class Images(Dataset[dict[str, Tensor]]):
+    """Every frame as an image of one channel, or every pair as one of two.
+
+    An item is {"image": (C, X, Y, Z), "hidden": (N,) bool}, and where there are masks "shares": (C, L, X / 4, Y / 4, Z)
+    of `targets.class_shares`. What is hidden is a function of (seed, epoch, case, frame), so neither order nor worker
+    nor a new start changes it.
+
+    Args:
+        pairs: cases. With `is_paired`, image i is pair i; else image 2 i is the first frame of pair i, and image
+            2 i + 1 its second.
+        look: reads a pair.
+        tokens: N.
+        ratio: share of hidden tokens. seed: of what is hidden.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Case], look: Look, is_paired: bool, tokens: int, ratio: float, seed: int
+    ) -> None:
+        self.pairs, self.look, self.is_paired = pairs, look, is_paired
+        self.tokens, self.ratio, self.seed = tokens, ratio, seed
 
     def __len__(self) -> int:
-        return 2 * len(self.pairs)
+        return len(self.pairs) if self.is_paired else 2 * len(self.pairs)
+
+    def first_of(self, pair: int) -> int:
+        """The first image of a pair."""
+        return pair if self.is_paired else 2 * pair
 
     def __getitem__(self, place: Place) -> dict[str, Tensor]:
         epoch, number = place
-        pair, which = self.pairs[number // 2], number % 2
-        index = (pair.ed, pair.es)[which].index
-        name = f"mask/{epoch}/{pair.id}/{which if index is None else index}"
-        image = self.look(pair, epoch)[which : which + 1]
-        return {"image": image, "hidden": hidden_tokens(self.tokens, self.ratio, self.seed, name)}
+        pair = self.pairs[number if self.is_paired else number // 2]
+        which = slice(0, 2) if self.is_paired else slice(number % 2, number % 2 + 1)
+        indices = [frame.index for frame in (pair.ed, pair.es)]
+        words = [str(at if index is None else index) for at, index in enumerate(indices)][which]
+        seen = self.look(pair, epoch)
+        item = {
+            "image": seen.volume[which],
+            "hidden": hidden_tokens(self.tokens, self.ratio, self.seed, f"mask/{epoch}/{pair.id}/{'-'.join(words)}"),
+        }
+        return item if seen.masks is None else item | {SHARES: class_shares(seen.masks[which])}
 
 
 @dataclass
 class Order(Sampler[Place]):
-    """Every frame once an epoch, in an order that is a function of (seed, epoch), dealt out to the devices in turn.
+    """Every image once an epoch, in an order that is a function of (seed, epoch), dealt out to the devices in turn.
 
-    Where the devices do not divide the number of frames, the first ones of the order come twice.
+    Where the devices do not divide the number of images, the first ones of the order come twice.
 
     Args:
-        count: frames. seed: of the order.
+        count: images. seed: of the order.
         device, devices: this one, from 0, and how many there are.
         epoch: set by the trainer.
     """
@@ -78,22 +108,22 @@ class Order(Sampler[Place]):
         return iter([(self.epoch, number) for number in whole[self.device :: self.devices]])
 
 
-class FrameData(LightningDataModule):
-    """The frames in batches.
+class ImageData(LightningDataModule):
+    """The images in batches.
 
     Args:
-        frames: all of them.
+        images: all of them.
         batch: of each device. workers: loading processes.
     """
 
-    def __init__(self, frames: Frames, batch: int, workers: int) -> None:
+    def __init__(self, images: Images, batch: int, workers: int) -> None:
         super().__init__()
-        self.frames, self.batch, self.workers = frames, batch, workers
+        self.images, self.batch, self.workers = images, batch, workers
 
     def train_dataloader(self) -> DataLoader[dict[str, Tensor]]:
         trainer = self.trainer
         device, devices = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        order = Order(len(self.frames), self.frames.seed, device, devices)
+        order = Order(len(self.images), self.images.seed, device, devices)
         return DataLoader(
-            self.frames, self.batch, sampler=order, num_workers=self.workers, persistent_workers=self.workers > 0
+            self.images, self.batch, sampler=order, num_workers=self.workers, persistent_workers=self.workers > 0
         )

@@ -12,6 +12,7 @@ from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.mapping import (
     classifier_part,
     from_foundation,
+    is_pretraining,
     load_classifier,
     load_pretrained,
     read_checkpoint,
@@ -47,6 +48,26 @@ def test_the_first_convolution_is_repeated_and_not_divided(backbone: Backbone) -
     assert used.shape[1] == 2
     assert torch.equal(used[:, :1], stored[name])
     assert torch.equal(used[:, 1:], stored[name])
+
+
+def test_an_encoder_without_decoder_and_head_is_a_pretraining_too(backbone: Backbone) -> None:
+    other = seeded(backbone.shape, 3, "test").foundation()
+    without_codes = {name: tensor for name, tensor in other.items() if not name.endswith("pos_embed")}
+    for stored in (other, without_codes):
+        assert is_pretraining(stored)
+        load_pretrained(backbone, stored)
+        assert all(torch.equal(tensor, other[name]) for name, tensor in backbone.foundation().items())
+
+
+def test_a_classifier_is_no_pretraining(model: Cardiac) -> None:
+    assert not is_pretraining(to_foundation(model.backbone, model.head))
+    assert is_pretraining(pretrained(model.backbone.shape))
+
+
+def test_pairs_do_not_serve_single_frames(backbone: Backbone) -> None:
+    stored = backbone.foundation()
+    with pytest.raises(ValueError, match="takes 2 channels, asked for were 1: expected a multiple"):
+        classifier_part(stored, backbone.views, 1)
 
 
 def test_pretraining_of_another_width_is_refused_and_nothing_is_loaded(backbone: Backbone) -> None:

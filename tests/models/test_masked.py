@@ -218,3 +218,16 @@ def test_a_patch_of_zeros_has_a_finite_gradient() -> None:
     _, hidden = batch(model)
     model.loss({"sax": torch.zeros(2, 1, 32, 32, 8)}, hidden).backward()
     assert torch.stack([tensor.grad.norm() for tensor in model.parameters()]).norm() < 100
+
+
+def test_stages_come_beside_the_features_of_a_plain_call() -> None:
+    shape = BackboneShape(sax=(32, 32, 4), width=24, depth=1, heads=2, stem_channels=(4, 6), stem_blocks=1)
+    model = seeded_autoencoder(shape, DECODER, 0)
+    image = torch.rand(2, 2, 32, 32, 4, generator=torch.Generator().manual_seed(0))
+    features, stages = model.with_stages(image, "sax")
+    plain = model({"sax": image})
+    assert all(torch.equal(features[name], plain[name]) for name in plain)
+    assert [tuple(stage.shape) for stage in stages] == [(2, 4, 8, 8, 4), (2, 6, 4, 4, 4)]
+    assert all(torch.equal(stage, skip) for stage, skip in zip(stages, model.stem("sax")(image)[1], strict=True))
+    model.with_stages(image, "sax")
+    assert len(stages) == 2  # a later call tells nobody of an earlier one

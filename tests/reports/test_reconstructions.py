@@ -1,7 +1,7 @@
 import matplotlib.image
 import torch
 
-from fedcmr.reports.reconstructions import draw_reconstructions
+from fedcmr.reports.reconstructions import Outlined, draw_outlines, draw_reconstructions
 
 
 def test_a_picture_is_written_with_a_row_for_each_image(tmp_path):
@@ -20,3 +20,27 @@ def test_hidden_parts_are_neither_black_nor_white(tmp_path):
     image = matplotlib.image.imread(tmp_path / "one.png")[..., :3]
     middle = image[image.shape[0] // 2, image.shape[1] // 2]
     assert middle.max() > middle.min()
+
+
+def test_outlines_are_where_a_share_is_a_half(tmp_path):
+    # a structure that fills the left half along X: its outline is one upright line in the middle
+    share = torch.zeros(1, 4, 4)
+    share[0, :2] = 1
+    none = torch.zeros(1, 4, 4)
+    image = torch.zeros(16, 16)
+    for name, told in (("with", share), ("without", none)):
+        draw_outlines(tmp_path / f"{name}.png", {"a": {"ED": Outlined(image, none, told)}}, "epoch 1")
+    drawn, plain = (matplotlib.image.imread(tmp_path / f"{name}.png")[..., :3] for name in ("with", "without"))
+    changed = (drawn != plain).any(axis=2)
+    columns = changed.any(axis=0).nonzero()[0]
+    assert 0 < columns.max() - columns.min() < 6
+    assert changed.any(axis=1).sum() > 10 * (columns.max() - columns.min())
+
+
+def test_frames_stand_beside_one_another_and_images_below(tmp_path):
+    slice = Outlined(torch.rand(8, 8), torch.rand(3, 2, 2), torch.rand(3, 2, 2))
+    draw_outlines(tmp_path / "one.png", {"a": {"ED": slice, "ES": slice}}, "epoch 1")
+    draw_outlines(tmp_path / "two.png", {"a": {"ED": slice}, "b": {"ED": slice}}, "epoch 1")
+    one, two = (matplotlib.image.imread(tmp_path / name) for name in ("one.png", "two.png"))
+    assert one.shape[1] > two.shape[1]
+    assert one.shape[0] < two.shape[0]
