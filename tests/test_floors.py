@@ -42,7 +42,7 @@ DOORS = {
     "flwr": ("engines.flower",),
     "opacus": ("federation.privacy",),
     "torchmetrics": ("tasks",),
-    "monai": ("data.volumes", "tasks"),
+    "monai": ("tasks",),
     "lightning": ("data.loaders", "federation", "reports.wandb_log", *COMMANDS),
 }
 """Library -> the modules, or folders of modules, that may import it."""
