@@ -4,11 +4,10 @@ Probabilities of forests and of the logistic regression are class-balanced, so t
 """
 
 from collections.abc import Callable, Mapping
-from operator import attrgetter
 
 import numpy as np
 
-from fedcmr.reports.controls import Features, Forest, body
+from fedcmr.reports.controls import Features, Forest, acquired, body
 from probing.effort import Effort
 from probing.encoding import Measured
 from probing.judging import Told
@@ -17,14 +16,12 @@ from probing.patients import Fold, Study, is_diseased
 from probing.scores import class_balanced
 from probing.scratch import from_scratch
 
-GEOMETRY = attrgetter("slices", "rows", "columns", "pixel_mm", "slice_mm", "intensity_max")
-
 Control = Callable[[Study, Measured, Effort], Told]
 
 
 def acquisition(study: Study, truth: Measured, effort: Effort) -> Told:
     """A forest on how the study was acquired, as `fedcmr/reports/controls.py` does."""
-    return by_forest(study, lambda case: GEOMETRY(study.volumes.geometry(case)))
+    return by_forest(study, lambda case: acquired(study.volumes.geometry(case)))
 
 
 def height_weight(study: Study, truth: Measured, effort: Effort) -> Told:

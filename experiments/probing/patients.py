@@ -4,13 +4,12 @@ Everything about phantom, recipe and backbone is chosen on the first 60 of ACDC'
 their names. Of the others nothing is opened here, neither image nor mask nor table, unless they are asked for.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from crop_distance import CHOSEN_ON
+from crop_distance import CHOSEN_ON, hashed
 
 from fedcmr.data.acdc import read_patient
 from fedcmr.data.cases import Case
@@ -112,10 +111,6 @@ def patient_folders(root: Path) -> list[Path]:
     if not found:
         raise ValueError(f"{training}: found no patient folder; expected patient001, patient002, … Unpack ACDC there.")
     return sorted(found, key=lambda folder: hashed(folder.name))
-
-
-def hashed(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def read_joined(folders: Sequence[Path], volumes: Volumes) -> list[Case]:

@@ -68,18 +68,18 @@ def controls(
         counts: which test patients are scored, for example those with slices of 10 mm; all the others still teach.
     Returns null for a control that nothing can be learned for: no heights and weights, one class to learn from.
     """
-
-    def geometry(case: Case) -> tuple[float, ...]:
-        said = geometry_of(case)
-        return (said.slices, said.rows, said.columns, said.pixel_mm, said.slice_mm, said.intensity_max)
-
     judges: dict[str, Judge] = {
         "always_disease": _always,
         "vendor_only": _by_client,
-        "acquisition_geometry": Forest(geometry),
+        "acquisition_geometry": Forest(lambda case: acquired(geometry_of(case))),
         "height_weight": Forest(body),
     }
     return {name: _scored(folds, task, judge, counts) for name, judge in judges.items()}
+
+
+def acquired(said: Acquisition) -> tuple[float, ...]:
+    """All that is known of an acquisition, as numbers."""
+    return (said.slices, said.rows, said.columns, said.pixel_mm, said.slice_mm, said.intensity_max)
 
 
 def body(case: Case) -> tuple[float, ...]:
