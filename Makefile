@@ -36,7 +36,7 @@ test-slow: $(READY) ## Processes, drills and fuzzing, under forty minutes
 bench: $(READY) ## What a federated round costs, side by side with the usual way (ARGS="--size base")
 	OMP_NUM_THREADS=1 $(BIN)/python -m fedcmr.bench $(ARGS)
 
-pretrain: $(READY) ## Make the embedded backbone's weights again from simulated hearts, about an hour
+pretrain: $(READY) ## Make the embedded backbone's weights again from simulated hearts, about two hours
 	$(BIN)/python -m fedcmr.pretrain --config pretrain $(ARGS)
 
 same: $(READY) ## Show that two equal runs leave equal journals, byte for byte

@@ -1,6 +1,7 @@
 """What masks teach: each objective is a small head on the backbone's features, with a loss.
 
-Both heads are linear, so that what they need stands in the features. Their losses and constants are our choice.
+All heads are linear, so that what they need stands in the features and a linear head of a later task can read it there.
+Their losses and constants are our choice.
 """
 
 import math
@@ -9,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.nn.functional import adaptive_avg_pool3d, interpolate, log_softmax, smooth_l1_loss
+from torch.nn.functional import adaptive_avg_pool3d, interpolate, log_softmax, mse_loss, smooth_l1_loss
 
+from fedcmr.data.masks import STRUCTURES
 from fedcmr.models.masked import MaskedAutoencoder
 from fedcmr.pretraining.targets import CLASSES, COARSE, MEASURES, SHARES, VIEW, measured
 from fedcmr.tensors import starting_generator
@@ -22,17 +24,18 @@ CLASS_WEIGHTS = (0.4, 1.2, 1.2, 1.2)
 CELL = 16
 """Voxels along X and Y of a cell in which a token tells shares; a token of less is one cell."""
 
-CROSS_ENTROPY, DICE = 4.0, 0.3
-"""Weights of the two parts of `Segment`."""
+CROSS_ENTROPY, DICE, CELLS = 4.0, 0.3, 50.0
+"""Weights of the parts of `Segment`; the last is one over the variance of a structure's share of a cell, about 0.02."""
 
 
 class Segment(nn.Module):
-    """Shares of the structures in coarse voxels: tokens tell them in cells of about 16 mm, stages of the stem refine.
+    """Shares of the structures: as outlines in coarse voxels, and by tokens alone in cells of about 16 mm.
 
     logits = up(W f) + Σ_i up(V_i s_i), f the tokens and s_i the output of stage i, each linear at its own place;
-    loss = part(logits at 4 mm) + part(W f at its cells), so tokens are asked for shares and stages for outlines;
+    loss = part(logits at 4 mm) + 50 · mean((U f - t)²) over cells and structures,
     part = 4 · mean(-Σ_l w_l t_l log p_l) + 0.3 · (1 - soft Dice), w = 0.4 for background and 1.2 else, with the soft
     Dice (2 Σ p t + 1) / (Σ p + Σ t + 1), mean over patients, frames and the three structures.
+    U f tells shares themselves and not their logits, so the mean of all tokens tells volumes by the same linear map.
 
     Args:
         model: whose features are read.
@@ -51,28 +54,28 @@ class Segment(nn.Module):
         px, py, pz = stem.whole_patch
         self.grid, self.frames = stem.grid, shape.frames
         self.within = (max(px // CELL, 1), max(py // CELL, 1), pz)
-        outputs = shape.frames * CLASSES
-        self.tokens = nn.Linear(model.width, outputs * math.prod(self.within))
+        cells, outputs = math.prod(self.within), shape.frames * CLASSES
+        self.cells = nn.Linear(model.width, shape.frames * len(STRUCTURES) * cells)
+        self.tokens = nn.Linear(model.width, outputs * cells)
         self.stages = nn.ModuleList(nn.Linear(channels, outputs) for channels in shape.stem_channels)
+        start_head(self.cells, seed, "segment.cells")
         start_head(self.tokens, seed, "segment.tokens")
         for index, stage in enumerate(self.stages):
             assert isinstance(stage, nn.Linear)
             start_head(stage, seed, f"segment.stages.{index}")
 
     def forward(self, features: Mapping[str, Tensor], stages: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Logits of the first stage's voxels and of the tokens' cells, (B, C, L, X', Y', Z) each.
+        """Logits of the first stage's voxels (B, C, L, X', Y', Z), and shares of the tokens' cells (B, C, L - 1, …).
 
         Args:
             features: of the backbone. stages: of its stem, (B, channels, *grid) each.
         """
-        (h, w, z), (p, q, r) = self.grid, self.within
-        order = "b (h w z) (k p q r) -> b k (h p) (w q) (z r)"
-        cells = rearrange(self.tokens(features[VIEW]), order, h=h, w=w, z=z, p=p, q=q, r=r)
-        told = cells
+        told = self._placed(self.tokens(features[VIEW]))
         for head, stage in zip(reversed(self.stages), reversed(stages), strict=True):
             said = rearrange(head(rearrange(stage, "b c ... -> b ... c")), "b ... k -> b k ...")
             told = interpolate(told, size=said.shape[2:], mode="nearest") + said
-        return told.unflatten(1, (self.frames, CLASSES)), cells.unflatten(1, (self.frames, CLASSES))
+        cells = self._placed(self.cells(features[VIEW]))
+        return told.unflatten(1, (self.frames, CLASSES)), cells.unflatten(1, (self.frames, len(STRUCTURES)))
 
     def losses(
         self, features: Mapping[str, Tensor], stages: Sequence[Tensor], batch: Mapping[str, Tensor]
@@ -80,14 +83,18 @@ class Segment(nn.Module):
         """{"segment": the loss, "dice": the soft Dice of coarse voxels}, each ()."""
         fine, cells = self(features, stages)
         loss, dice = compared(fine, batch[SHARES])
-        return {"segment": loss + compared(cells, batch[SHARES])[0], "dice": dice.detach()}
+        error = mse_loss(cells.float(), pooled(batch[SHARES], cells.shape[3:])[:, :, 1:])
+        return {"segment": loss + CELLS * error, "dice": dice.detach()}
+
+    def _placed(self, told_BNK: Tensor) -> Tensor:
+        """What tokens tell of their cells, each at its place: (B, K / cells, X', Y', Z)."""
+        (h, w, z), (p, q, r) = self.grid, self.within
+        return rearrange(told_BNK, "b (h w z) (k p q r) -> b k (h p) (w q) (z r)", h=h, w=w, z=z, p=p, q=q, r=r)
 
 
 def compared(logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and soft Dice of logits (B, C, L, x, y, z) against shares on a grid as fine or finer, each ()."""
-    X, Y, Z = logits.shape[3:]
-    pooled = adaptive_avg_pool3d(shares.flatten(1, 2), (X, Y, Z))
-    shares = pooled.unflatten(1, shares.shape[1:3])
+    shares = pooled(shares, logits.shape[3:])
     log_BCLXYZ = log_softmax(logits.float(), dim=2)
     weights = torch.tensor(CLASS_WEIGHTS, device=shares.device)
     entropy = -torch.einsum("bclxyz,bclxyz,l->bcxyz", shares, log_BCLXYZ, weights).mean()
@@ -95,10 +102,17 @@ def compared(logits: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
     return CROSS_ENTROPY * entropy + DICE * (1 - dice), dice
 
 
-class Measure(nn.Module):
-    """Measures of the heart from the class token and the mean of the patches' tokens: a linear map of each, added.
+def pooled(shares: Tensor, grid: Sequence[int]) -> Tensor:
+    """Shares (B, C, L, X, Y, Z) in the larger voxels of this grid."""
+    X, Y, Z = grid
+    return adaptive_avg_pool3d(shares.flatten(1, 2), (X, Y, Z)).unflatten(1, shares.shape[1:3])
 
-    loss = mean smooth L1 of what `targets.measured` says, over measures that are defined.
+
+class Measure(nn.Module):
+    """Measures of the heart, once from the class token and once from the mean of the patches' tokens, linear each.
+
+    loss = mean smooth L1 of what `targets.measured` says, over both answers and the measures that are defined. Each of
+    the two is asked by itself because a classifier's head reads both.
 
     Args:
         model: whose features are read; of ED and ES as two channels.
@@ -115,15 +129,15 @@ class Measure(nn.Module):
         start_head(self.mean, seed, "measure.mean")
 
     def forward(self, features: Mapping[str, Tensor]) -> Tensor:
-        """Standardised measures, (B, number of names)."""
-        return self.cls(features["cls"][:, 0]) + self.mean(features[VIEW].mean(dim=1))
+        """Standardised measures by class token and by mean token, (B, 2, number of names)."""
+        return torch.stack([self.cls(features["cls"][:, 0]), self.mean(features[VIEW].mean(dim=1))], dim=1)
 
     def losses(
         self, features: Mapping[str, Tensor], stages: Sequence[Tensor], batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
         """{"measure": the loss ()}."""
-        wanted = measured(batch[SHARES])[:, self.places]
         told = self(features).float()
+        wanted = measured(batch[SHARES])[:, None, self.places].expand_as(told)
         defined = ~wanted.isnan()
         error = smooth_l1_loss(told, wanted.nan_to_num(), reduction="none") * defined
         return {"measure": error.sum() / defined.sum().clamp(min=1)}

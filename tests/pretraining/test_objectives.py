@@ -37,8 +37,8 @@ def test_answers_lie_on_the_grid_of_the_shares() -> None:
     features, stages = model.with_stages(image, "sax")
     fine, cells = Segment(model, 0)(features, stages)
     assert fine.shape == shares().shape
-    assert cells.shape == (2, 2, 4, 2, 2, 4)  # tokens of 16 x 16 pixels are one cell each
-    assert Measure(model, ["lv_ef", "rv_ef"], 0)(features).shape == (2, 2)
+    assert cells.shape == (2, 2, 3, 2, 2, 4)  # tokens of 16 x 16 pixels are one cell each, no background
+    assert Measure(model, ["lv_ef", "rv_ef"], 0)(features).shape == (2, 2, 2)
 
 
 def test_what_a_token_tells_stays_at_its_place() -> None:
@@ -61,6 +61,29 @@ def test_equal_answers_everywhere_cost_what_the_formula_says() -> None:
     loss, dice = compared(torch.zeros(1, 2, 4, 8, 8, 4), truth)
     assert_close(dice, torch.tensor(1 / 65))
     assert_close(loss, torch.tensor(4 * 0.4 * math.log(4) + 0.3 * (1 - 1 / 65)))
+
+
+def test_a_cell_costs_its_squared_error() -> None:
+    model = autoencoder()
+    head = Segment(model, 0)
+    with torch.no_grad():
+        for part in head.parameters():
+            part.zero_()
+        head.cells.bias.fill_(0.25)
+    truth = torch.zeros(1, 2, 4, 8, 8, 4)
+    truth[:, :, 0] = 1
+    features, stages = model.with_stages(torch.rand(1, 2, 32, 32, 4), "sax")
+    told = head.losses(features, stages, {SHARES: truth})["segment"]
+    outlines, _ = compared(torch.zeros(1, 2, 4, 8, 8, 4), truth)
+    assert_close(told, outlines + 50 * 0.25**2)
+
+
+def test_the_mean_token_tells_volumes_by_the_map_of_the_cells() -> None:
+    model = autoencoder()
+    head = Segment(model, 0)
+    features, stages = model.with_stages(torch.rand(2, 2, 32, 32, 4), "sax")
+    _, cells = head(features, stages)
+    assert_close(head.cells(features["sax"].mean(dim=1)), cells.mean(dim=(3, 4, 5)).flatten(1))
 
 
 def test_the_true_shares_cost_least() -> None:
@@ -104,11 +127,13 @@ def test_only_the_measures_that_are_named_are_asked(names: tuple[str, ...]) -> N
     features = {"cls": torch.zeros(2, 1, 24), "sax": torch.zeros(2, 16, 24)}
     truth = shares(2, 48, 16)
     told = measured(truth)[:, [list(MEASURES).index(name) for name in names]]
+    one, first = {SHARES: truth[:1]}, {name: part[:1] for name, part in features.items()}
     with torch.no_grad():
         head.cls.bias.copy_(told[0])
-    one = {SHARES: truth[:1]}
-    loss = head.losses({name: part[:1] for name, part in features.items()}, [], one)["measure"]
-    assert float(loss.detach()) < 1e-10
+        half = head.losses(first, [], one)["measure"]
+        head.mean.bias.copy_(told[0])
+    assert float(half) > 1e-3  # the class token's answer does not speak for the mean token
+    assert float(head.losses(first, [], one)["measure"].detach()) < 1e-10
 
 
 def test_a_stem_that_coarse_voxels_do_not_fill_is_refused() -> None:
