@@ -10,7 +10,7 @@ from pathlib import Path
 from fedcmr.data.cases import Case
 from fedcmr.data.views import Augmentation
 from fedcmr.data.volumes import Volumes, augment
-from fedcmr.federation.trainers import quiet, trainer
+from fedcmr.federation.trainers import SharedTrainer, quiet
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.models import tiny
 from fedcmr.models.backbone import Backbone, seeded
@@ -50,7 +50,7 @@ def further(weights: Path, cases: Sequence[Case], volumes: Volumes, epochs: int)
     images = material.images()
     learner, steps = Learner(material.model(), knobs), -(-len(images) // knobs.batch) * epochs
     with one_thread(), quiet():
-        trainer(VisitKnobs(clip=0.0), steps).fit(learner, ImageData(images, knobs.batch, knobs.workers))
+        SharedTrainer(VisitKnobs(clip=0.0)).fit(learner, ImageData(images, knobs.batch, knobs.workers), steps)
     backbone = seeded(tiny.SHAPE, 0, f"{weights.name}, further pre-trained on {len(cases)} patients")
     load_pretrained(backbone, learner.weights())
     return backbone

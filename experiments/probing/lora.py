@@ -14,7 +14,7 @@ from fedcmr.data.cases import Case
 from fedcmr.data.loaders import CaseSet, ClientData
 from fedcmr.data.splits import Split
 from fedcmr.data.volumes import Volumes
-from fedcmr.federation.trainers import trainer
+from fedcmr.federation.trainers import SharedTrainer
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.federation.tuner import Tuner
 from fedcmr.models.adapters import inject
@@ -43,7 +43,7 @@ def adapt(frozen: Frozen, fold: Fold, volumes: Volumes, epochs: int, seed: int) 
     data.reseed(seed)
     weights = TASK.class_weights(data.class_counts(len(TASK.classes)))
     tuner = Tuner(model, TASK, knobs, Phase(), frozenset(model.live()), {}, {}, weights)
-    trainer(knobs, data.steps_per_epoch() * epochs).fit(tuner, train_dataloaders=data.train_dataloader())
+    SharedTrainer(knobs).fit(tuner, data.train_dataloader(), data.steps_per_epoch() * epochs)
     return model.eval()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from lightning import Trainer
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
@@ -17,7 +18,7 @@ from fedcmr.data.loaders import ClientData
 from fedcmr.federation.client import Federation, predict, visit, visit_seed
 from fedcmr.federation.door import let_in, pack, unpack
 from fedcmr.federation.scoring import VIEWS, score, views_to_run
-from fedcmr.federation.trainers import quiet, trainer
+from fedcmr.federation.trainers import quiet
 from fedcmr.federation.tuner import Tuner
 from fedcmr.messages import Server
 from fedcmr.models.backbone import Backbone
@@ -111,10 +112,10 @@ def usual_way(stage: Stage) -> Round:
             data = client_data(workload, stage.volumes)
             data.reseed(visit_seed(workload.seed, 1, CLIENT))
             tuner = _tuner(model, data, stage)
-            knobs = visit_knobs(workload)
-            trainer(knobs, data.steps_per_epoch()).fit(tuner, train_dataloaders=data.train_dataloader())
+            clip = visit_knobs(workload).clip
+            _trainer(max_epochs=1, gradient_clip_val=clip).fit(tuner, train_dataloaders=data.train_dataloader())
             for _ in range(PASSES):
-                trainer(knobs, 0).predict(tuner, dataloaders=data.scoring_dataloader("val"))
+                _trainer().predict(tuner, dataloaders=data.scoring_dataloader("val"))
             return Walked(tuner.mean_loss(), len(pack(model.state_dict(), {"cases": workload.training})))
 
     return round
@@ -140,6 +141,19 @@ def _as_in_a_run(federation: Federation) -> Round:
         return Walked(handover.loss, len(handover.payload))
 
     return round
+
+
+def _trainer(**wishes: float) -> Trainer:
+    """A Trainer without files or talk."""
+    return Trainer(
+        accelerator="cpu",
+        devices=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **wishes,  # type: ignore[arg-type]
+    )
 
 
 def _tuner(model: Cardiac, data: ClientData, stage: Stage) -> Tuner:

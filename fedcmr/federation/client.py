@@ -5,16 +5,16 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from lightning import Trainer
 
 from fedcmr.data.loaders import ClientData
 from fedcmr.federation.door import hand_over
-from fedcmr.federation.trainers import quiet, trainer
+from fedcmr.federation.trainers import SharedTrainer, quiet
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
-from fedcmr.models.adapters import mixed, silenced
+from fedcmr.models.adapters import merged, mixed, silenced
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.threads import one_thread
 from fedcmr.strategy.roles import Role
@@ -42,6 +42,11 @@ class Federation:
     task: Task
     knobs: Knobs
     seed: int
+
+    @cached_property
+    def trainer(self) -> SharedTrainer:
+        """The one Trainer of this process."""
+        return SharedTrainer(self.knobs)
 
 
 @dataclass(frozen=True)
@@ -143,8 +148,8 @@ def _train(federation: Federation, record: Visit, phase: Phase, received: Tensor
     tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights)
     steps = max(1, math.floor(record.steps * phase.share + 0.5))
     data.reseed(visit_seed(federation.seed, record.round, record.client))
-    with mixed(model, gains(federation)), silenced(model, phase.silent):
-        trainer(federation.knobs, steps).fit(tuner, train_dataloaders=data.train_dataloader())
+    with mixed(model.backbone, gains(federation)), silenced(model.backbone, phase.silent):
+        federation.trainer.fit(tuner, data.train_dataloader(), steps)
     return tuner.mean_loss(), steps
 
 
@@ -154,11 +159,9 @@ def _predictions(federation: Federation, client: str, part: str, view: str) -> l
     if not len(members):
         return []
     tuner = Tuner(federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes)))
-    scorer: Trainer = trainer(federation.knobs, 0)
-    with mixed(federation.model, gains(federation)), silenced(federation.model, federation.strategy.at_test):
-        batches = scorer.predict(tuner, dataloaders=data.scoring_dataloader(part))
-    assert batches is not None
-    rows_NL = torch.cat([batch for batch in batches if isinstance(batch, torch.Tensor)]).cpu().tolist()
+    backbone = federation.model.backbone
+    with mixed(backbone, gains(federation)), silenced(backbone, federation.strategy.at_test), merged(backbone):
+        rows_NL = federation.trainer.predict(tuner, data.scoring_dataloader(part)).tolist()
     return [
         Prediction(case.client, case.id, part, view, label, tuple(row))
         for case, label, row in zip(members.cases, members.labels, rows_NL, strict=True)

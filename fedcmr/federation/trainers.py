@@ -1,29 +1,91 @@
-"""The Lightning Trainer of a visit: quiet, without files, one device."""
+"""The Lightning Trainer of a process: clients take turns with it, quietly, without files, on one device."""
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from lightning import Trainer
+import torch
+from lightning import LightningDataModule, LightningModule, Trainer
+from lightning.fabric.utilities import move_data_to_device
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from fedcmr.federation.tuner import Knobs
+from fedcmr.federation.tuner import Knobs, Tuner
+
+Batches = DataLoader[Any] | LightningDataModule
 
 
-def trainer(knobs: Knobs, steps: int) -> Trainer:
-    """A Trainer for `steps` optimizer steps; 0 steps for one that only predicts.
+class SharedTrainer:
+    """Trains and scores one client after another; nothing of one turn reaches the next.
 
+    A Trainer costs more to make than a small visit to run, so one is made for all visits of a process. The model that
+    they share moves to the device once and stays there.
+
+    Args:
+        knobs: precision, accelerator and clipping.
     Raises: ValueError where the machine has no such accelerator or precision.
     """
+
+    def __init__(self, knobs: Knobs) -> None:
+        self.knobs = knobs
+        self._trainer = _trainer(knobs)
+
+    def fit(self, tuner: LightningModule, batches: Batches, steps: int) -> None:
+        """Makes `steps` optimizer steps, ≥ 1, through as many passes over the batches as they need."""
+        loop = self._trainer.fit_loop
+        loop.epoch_progress.reset()
+        loop.epoch_loop.max_steps = self._trainer.global_step + steps
+        try:
+            self._trainer.fit(tuner, train_dataloaders=batches)
+        except BaseException:
+            self._trainer = _trainer(self.knobs)  # one that was interrupted is in no state to go on
+            raise
+
+    def predict(self, tuner: Tuner, batches: Iterable[Mapping[str, Any]]) -> Tensor:
+        """Probabilities of every case of the batches, in their order: (N, L) float32 on the CPU; N ≥ 1."""
+        device = self._trainer.strategy.root_device
+        _place(tuner, device)
+        tuner.eval()
+        with torch.inference_mode(), self._trainer.precision_plugin.predict_step_context():
+            told = [tuner.predict_step(move_data_to_device(batch, device), at) for at, batch in enumerate(batches)]
+        tuner.train()
+        return torch.cat(told).cpu()
+
+
+class Resident(SingleDeviceStrategy):
+    """One device, on which the model stays after a training."""
+
+    def model_to_device(self) -> None:
+        assert self.model is not None
+        _place(self.model, self.root_device)
+
+    def teardown(self) -> None:
+        module, self._lightning_module = self._lightning_module, None
+        super().teardown()
+        self._lightning_module = module
+
+
+def _place(module: nn.Module, device: torch.device) -> None:
+    # to ask each of hundreds of tensors takes longer than a small visit's arithmetic
+    if next(module.parameters()).device != device:
+        module.to(device)
+
+
+def _trainer(knobs: Knobs) -> Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    found = None if knobs.accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
     try:
         return Trainer(
             accelerator=knobs.accelerator,
             devices=1,
+            strategy=Resident(torch.device(found.type, 0) if found else torch.device("cpu")),
             precision=knobs.precision,  # type: ignore[arg-type]
-            max_steps=steps,
+            max_steps=0,
             max_epochs=-1,
             gradient_clip_val=knobs.clip or None,
             logger=False,

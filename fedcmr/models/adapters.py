@@ -51,7 +51,8 @@ def inject(
         if not isinstance(linear, nn.Linear):
             raise ValueError(f"{path} is adapted already, or merged. Inject all branches at once.")
         _refuse_full_rank(path, linear, branches)
-        backbone.set_submodule(path, AdaptedLinear(linear, branches, dropout))
+        backbone.adapted[path] = AdaptedLinear(linear, branches, dropout)
+        backbone.set_submodule(path, backbone.adapted[path])
     backbone.split = min(backbone.split, *chosen)
     _start(backbone, seed)
 
@@ -97,15 +98,10 @@ def openable(backbone: Backbone) -> dict[str, int]:
     return {**found, "encoder.norm": backbone.depth}
 
 
-def adapted_layers(model: nn.Module) -> dict[str, AdaptedLinear]:
-    """Path -> adapted layer, in the order of the model."""
-    return {path: module for path, module in model.named_modules() if isinstance(module, AdaptedLinear)}
-
-
-def factors(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Name -> factor of every branch in the model."""
+def factors(backbone: Backbone) -> dict[str, nn.Parameter]:
+    """Name -> factor of every branch in the backbone."""
     found = {}
-    for path, layer in adapted_layers(model).items():
+    for path, layer in backbone.adapted.items():
         for branch, pair in layer.branches.items():
             assert isinstance(pair, LowRank)
             for factor in FACTORS:
@@ -114,19 +110,19 @@ def factors(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 @contextmanager
-def silenced(model: nn.Module, branches: Collection[str]) -> Iterator[None]:
-    """These branches are not heard inside. Raises: ValueError for a branch that no layer of the model has."""
-    with mixed(model, dict.fromkeys(branches, 0.0)):
+def silenced(backbone: Backbone, branches: Collection[str]) -> Iterator[None]:
+    """These branches are not heard inside. Raises: ValueError for a branch that no layer has."""
+    with mixed(backbone, dict.fromkeys(branches, 0.0)):
         yield
 
 
 @contextmanager
-def mixed(model: nn.Module, gains: Mapping[str, float]) -> Iterator[None]:
+def mixed(backbone: Backbone, gains: Mapping[str, float]) -> Iterator[None]:
     """Inside, each branch named here counts this many times in the sum; afterwards as before.
 
-    Raises: ValueError for a branch that no layer of the model has.
+    Raises: ValueError for a branch that no layer has.
     """
-    layers = list(adapted_layers(model).values())
+    layers = list(backbone.adapted.values())
     known = sorted({branch for layer in layers for branch in layer.branches})
     for branch in gains:
         if branch not in known:
@@ -142,24 +138,24 @@ def mixed(model: nn.Module, gains: Mapping[str, float]) -> Iterator[None]:
 
 
 @contextmanager
-def merged(model: nn.Module) -> Iterator[None]:
+def merged(backbone: Backbone) -> Iterator[None]:
     """Inside, the branches that are heard are part of the weights; afterwards those are as before, bit by bit."""
-    merge(model)
+    merge(backbone)
     try:
         yield
     finally:
-        unmerge(model)
+        unmerge(backbone)
 
 
-def merge(model: nn.Module) -> None:
+def merge(backbone: Backbone) -> None:
     """Writes each adapted layer's branches and delta into its weight. Raises: ValueError where that is done already."""
-    for layer in adapted_layers(model).values():
+    for layer in backbone.adapted.values():
         layer.merge()
 
 
-def unmerge(model: nn.Module) -> None:
-    """Takes `merge` back, bit by bit. Raises: ValueError where the model is not merged."""
-    for layer in adapted_layers(model).values():
+def unmerge(backbone: Backbone) -> None:
+    """Takes `merge` back, bit by bit. Raises: ValueError where they are not merged."""
+    for layer in backbone.adapted.values():
         layer.unmerge()
 
 

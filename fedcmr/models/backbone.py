@@ -47,12 +47,14 @@ class Backbone(nn.Module):
         provenance: where the weights come from, a few words for every report.
 
     `split` is the first block that is not frozen (`depth` where all are); `inject` and `unfreeze` set it.
-    `originals` keeps the pristine values of layers that `unfreeze` opened, by the foundation model's names.
+    `adapted` holds the layers that `inject` put in, by path; `originals` the pristine values of layers that `unfreeze`
+    opened, by the foundation model's names.
     """
 
     def __init__(self, shape: BackboneShape, provenance: str) -> None:
         super().__init__()
         self.shape, self.provenance, self.split = shape, provenance, shape.depth
+        self.adapted: dict[str, AdaptedLinear] = {}
         self.originals: dict[str, Tensor] = {}
         self.enc_down_dict = nn.ModuleDict({view: Stem(shape, view) for view in shape.views})
         self.enc_fusion_dict = nn.ModuleDict({view: Fusion(shape, view) for view in shape.views})

@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from fedcmr import catalogue
-from fedcmr.models.adapters import adapted_layers, factors
+from fedcmr.models.adapters import factors
 from fedcmr.models.backbone import TOKENS, Backbone
 from fedcmr.models.lowrank import AdaptedLinear, starting_value
 from fedcmr.models.mapping import refuse_differences
@@ -63,6 +63,13 @@ class Cardiac(nn.Module):
         prefix = inputs if TOKENS in inputs else self.backbone.prefix(inputs, split)
         return self.head(self.backbone.suffix(prefix, split))
 
+    def train(self, mode: bool = True) -> "Cardiac":
+        """Training or scoring, for adapted layers and head alone: frozen blocks do the same in both."""
+        self.training = mode
+        for part in (*self.backbone.adapted.values(), self.head):
+            part.train(mode)
+        return self
+
     def prefix_of(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The frozen prefix of one case: {view: (C, *voxels)} -> {"tokens": (T, D), "skip.<view>": (N, D)}.
 
@@ -99,8 +106,7 @@ class Cardiac(nn.Module):
         A `delta` that is not in `tensors` is taken away from its layer.
         Raises: ValueError that lists missing, unexpected and wrongly shaped tensors; the model is then unchanged.
         """
-        layers = adapted_layers(self.backbone)
-        deltas = {str(TensorName(path, "delta")): layer for path, layer in layers.items()}
+        deltas = {str(TensorName(path, "delta")): layer for path, layer in self.backbone.adapted.items()}
         fixed = {name: tensor for name, tensor in self._named().items() if name not in deltas}
         given = {name: layer.weights.weight for name, layer in deltas.items() if name in tensors}
         refuse_differences("The model's tensors", fixed | given, tensors)
@@ -139,7 +145,7 @@ class Cardiac(nn.Module):
     def _named(self) -> dict[str, Tensor]:
         """The tensors themselves, by name: factors, deltas that are there, unfrozen weights, head."""
         named: dict[str, Tensor] = dict(factors(self.backbone))
-        for path, layer in adapted_layers(self.backbone).items():
+        for path, layer in self.backbone.adapted.items():
             if layer.delta is not None:
                 named[str(TensorName(path, "delta"))] = layer.delta
         for name in self._unfrozen_names().values():

@@ -146,7 +146,7 @@ def load_classifier(backbone: Backbone, tensors: Tensors) -> dict[str, Tensor]:
 def to_foundation(backbone: Backbone, head: nn.Module) -> dict[str, Tensor]:
     """Copies of backbone and head under the foundation model's names, `pred_head_dict.*` included.
 
-    Branches are not in it unless they are merged: `with merged(model): to_foundation(...)`. Two heads whose logits
+    Branches are not in it unless they are merged: `with merged(backbone): to_foundation(...)`. Two heads whose logits
         are added become one, the sum of both.
     """
     tensors = {name: tensor.cpu().clone() for name, tensor in backbone.foundation().items()}

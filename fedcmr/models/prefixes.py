@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fedcmr.models.backbone import Backbone
 
-RECIPE = 1
+RECIPE = 2
 """Raised whenever the code of stem, blocks or backbone changes the numbers of a prefix for equal weights."""
 
 CHECKSUM = "crc32"

@@ -13,6 +13,8 @@ from torch import Tensor
 METRICS = ("balanced_accuracy", "specificity", "sensitivity", "auroc", "accuracy", "f1", "brier", "log_loss")
 """All metrics besides `n`; higher is better in all but the last two."""
 
+LEAST = torch.finfo(torch.float64).eps
+
 
 def scores(
     labels: Sequence[int], probabilities: Sequence[Sequence[float]], decided: Sequence[int]
@@ -25,7 +27,7 @@ def scores(
     auroc, brier: of p(disease) = 1 − p(class 0) against diseased or not.
     accuracy: share decided right.
     f1: of disease where there are two classes; of more, the mean over the classes that are present.
-    log_loss: −mean ln p(true class), nats.
+    log_loss: −mean ln p(true class), nats; p is at least 2.2e-16.
     n: number of patients. All others are None where n = 0 or where a probability is not finite (a model that diverged).
 
     Args:
@@ -115,15 +117,14 @@ def _of_decisions(true_P: Tensor, decided_P: Tensor, L: int) -> dict[str, float 
 
 
 def _of_probabilities(true_P: Tensor, rows_PL: Tensor) -> dict[str, float | None]:
-    from sklearn.metrics import brier_score_loss, log_loss
     from torchmetrics.functional.classification import binary_auroc
 
     sick_P, diseased_P = (true_P > 0).long(), rows_PL[:, 1:].sum(dim=1).clamp(0, 1)
     both = 0 < int(sick_P.sum()) < len(sick_P)
     return {
         "auroc": _number(binary_auroc(diseased_P, sick_P)) if both else None,
-        "brier": float(brier_score_loss(sick_P.numpy(), diseased_P.numpy(), pos_label=1)),
-        "log_loss": float(log_loss(true_P.numpy(), rows_PL.numpy(), labels=range(rows_PL.shape[1]))),
+        "brier": float((diseased_P - sick_P).square().mean()),
+        "log_loss": -float(rows_PL.clamp(min=LEAST).log().gather(1, true_P[:, None]).mean()),
     }
 
 

@@ -4,7 +4,6 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedcmr.models.adapters import (
-    adapted_layers,
     chosen_blocks,
     factors,
     inject,
@@ -96,7 +95,7 @@ def test_the_prefix_ends_before_the_first_adapted_block(backbone: Backbone, bloc
 def test_without_branches_everything_stays_frozen(backbone: Backbone) -> None:
     inject(backbone, (), "last-2", ["attn.q"], 0, 0.0)
     assert backbone.split == backbone.depth
-    assert not adapted_layers(backbone)
+    assert not backbone.adapted
 
 
 def test_factors_have_the_names_and_shapes_of_the_grammar(backbone: Backbone) -> None:
@@ -153,12 +152,12 @@ def test_gains_come_back_after_an_error(backbone: Backbone) -> None:
     adapted(backbone)
     with pytest.raises(KeyError), silenced(backbone, {"local"}):
         raise KeyError
-    assert all(layer.gains == {"global": 1.0, "local": 1.0} for layer in adapted_layers(backbone).values())
+    assert all(layer.gains == {"global": 1.0, "local": 1.0} for layer in backbone.adapted.values())
 
 
 def test_silencing_inside_mixing_keeps_the_outer_gains(backbone: Backbone) -> None:
     adapted(backbone)
-    layer = next(iter(adapted_layers(backbone).values()))
+    layer = next(iter(backbone.adapted.values()))
     with mixed(backbone, {"global": 0.5, "local": 0.5}):
         with silenced(backbone, {"local"}):
             assert layer.gains == {"global": 0.5, "local": 0.0}
@@ -166,7 +165,7 @@ def test_silencing_inside_mixing_keeps_the_outer_gains(backbone: Backbone) -> No
 
 
 def test_a_gain_multiplies_its_branch(backbone: Backbone) -> None:
-    layer = next(iter(adapted_layers(adapted(backbone)).values()))
+    layer = next(iter(adapted(backbone).adapted.values()))
     x = torch.randn(3, 24)
     pair = layer.branches["local"]
     with mixed(backbone, {"global": 0.0, "local": 0.25}):

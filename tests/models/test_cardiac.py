@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from fedcmr.models.adapters import adapted_layers, inject, unfreeze
+from fedcmr.models.adapters import inject, unfreeze
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.tasks.heads import OwnedHeads, ViewHeads
@@ -190,6 +190,6 @@ def test_a_head_of_any_kind_is_read_and_loaded(backbone: Backbone) -> None:
 
 
 def test_adapted_layers_know_their_paths(adapted: Cardiac) -> None:
-    assert list(adapted_layers(adapted.backbone)) == [
+    assert list(adapted.backbone.adapted) == [
         f"encoder.blocks.{index}.attn.{layer}" for index in (2, 3) for layer in ("q", "kv")
     ]

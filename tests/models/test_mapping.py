@@ -137,7 +137,7 @@ def test_a_merged_model_exports_what_it_computes(model: Cardiac, images: dict[st
     with torch.no_grad():
         for tensor in model.live().values():
             tensor.normal_(std=0.2)
-    with merged(model):
+    with merged(model.backbone):
         stored = to_foundation(model.backbone, model.head)
     plain = Cardiac(seeded(model.backbone.shape, 9, "test"), ViewHeads(24, ("sax",), 2))
     from_foundation(plain.backbone, plain.head, stored)
