@@ -16,6 +16,7 @@ from fedcmr.federation.scoring import score, views_to_run
 from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Parts, Recipe, parts_of
+from fedcmr.readying import ready
 from fedcmr.reports import journal
 from fedcmr.reports.adapters import SHARED, adapter_folder, read_adapters, read_seen
 from fedcmr.reports.folder import CONFIG
@@ -23,7 +24,6 @@ from fedcmr.reports.journal import LAST, Reported
 from fedcmr.reports.summary import scopes
 from fedcmr.reports.tables import score_table
 from fedcmr.results import provenance
-from fedcmr.running import prepare
 from fedcmr.strategy.roles import Role
 from fedcmr.tensors import Tensors
 
@@ -53,7 +53,7 @@ def evaluate(run: Path, wishes: Sequence[str], out: Path | None) -> Path:
     console, before = Console(), journal.read_summary(run)
     config, are_others = _configuration(run, wishes), any(wish.startswith("data") for wish in wishes)
     parts = parts_of(Recipe(config), everyone_tests=are_others)
-    prepare(parts, console, os.cpu_count() or 1)
+    ready([(parts, parts.inputs_wanted())], console, os.cpu_count() or 1)
     if are_others:
         parts = _without_seen(parts, read_seen(run), console)
     loaded = _loaded(parts, run)

@@ -1,7 +1,9 @@
 """What the model is fed: a case's frozen prefix, computed once and kept on disk, or its volume; plain or augmented."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from fedcmr.config import Config
@@ -11,6 +13,7 @@ from fedcmr.data.volumes import Volumes, augment
 from fedcmr.knobs import PrefixKnobs
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.prefixes import Prefixes
+from fedcmr.models.room import make_room
 
 
 class Inputs:
@@ -27,9 +30,8 @@ class Inputs:
         self.knobs = config.of("prefix", PrefixKnobs)
         self.augmentation = config.of("augment", Augmentation)
         self.seed = int(config.plain()["data"].get("seed", 0))
-        self._prefixes = (
-            Prefixes(cache_root() / "prefixes", model.backbone, model.backbone.split) if self.knobs.keep else None
-        )
+        folder, dtype = cache_root() / "prefixes", getattr(torch, self.knobs.dtype)
+        self._prefixes = Prefixes(folder, model.backbone, model.backbone.split, dtype) if self.knobs.keep else None
         self._keys: dict[str, str] = {}
 
     def __call__(self, case: Case, view: int) -> Mapping[str, Tensor]:
@@ -41,6 +43,30 @@ class Inputs:
     def are_kept(self) -> bool:
         """Whether prefixes are kept on disk."""
         return self._prefixes is not None
+
+    def places(self, wanted: Sequence[tuple[Case, int]]) -> list[Path]:
+        """Where the prefixes of these (case, view) stand, or will; none where they are not kept."""
+        if self._prefixes is None:
+            return []
+        return [self._prefixes.path(self._key(case, view), view) for case, view in wanted]
+
+    def make_room(self, places: Sequence[Path]) -> str:
+        """Makes room on disk for those of these prefixes that are not there yet, and says what they will take.
+
+        Returns: a line; "" where none is missing.
+        Raises: ValueError where all of them take more than `prefix.limit_gb`.
+        """
+        if self._prefixes is None:
+            return ""
+        store, limit = self._prefixes, self.knobs.limit_gb * 1e9
+        room = make_room(store.folder, places, store.entry_bytes, limit)
+        if not room.missing:
+            return ""
+        gone = f" {room.removed} that were unused for longest gave way." if room.removed else ""
+        return (
+            f"Frozen prefixes: {room.missing} to make, {room.missing_bytes / 1e6:.0f} MB; {room.held_bytes / 1e6:.0f} "
+            f"MB are there of at most {limit / 1e6:.0f}.{gone}"
+        )
 
     @property
     def views(self) -> int:

@@ -123,14 +123,23 @@ class PrefixKnobs:
         keep: compute it once per case and view and keep it on disk, instead of at every epoch.
         views: versions of each training case, ≥ 1: the plain one and `views` − 1 augmented ones, among which each epoch
             draws. How they are augmented is said by the knobs of `augment`.
+        dtype: in which they are kept, "float32" or "bfloat16"; the latter halves the disk space and rounds every number
+            by at most 0.2 %.
+        limit_gb: what all prefixes on this disk may take together, > 0; those that were unused for longest give way.
     """
 
     keep: bool = True
     views: int = 1
+    dtype: str = "float32"
+    limit_gb: float = 20.0
 
     def __post_init__(self) -> None:
         if self.views < 1:
             raise ValueError(f"prefix.views={self.views}: expected at least 1.")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"prefix.dtype={self.dtype}: expected float32 or bfloat16.")
+        if not self.limit_gb > 0:
+            raise ValueError(f"prefix.limit_gb={self.limit_gb:g}: expected more than 0.")
 
 
 def schema(raw: Raw) -> Schema:

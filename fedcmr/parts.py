@@ -116,6 +116,11 @@ class Parts:
         training = {case.id for fold in self.folds for split in fold.values() for case in split.train}
         return [(case, view) for case in self.used() for view in range(views if case.id in training else 1)]
 
+    def tests_wanted(self) -> list[tuple[Case, int]]:
+        """(case, view) of what scoring the test patients asks for."""
+        tested = {case.id for fold in self.folds for split in fold.values() for case in split.test}
+        return [(case, 0) for case in self.used() if case.id in tested]
+
     def federation(self) -> Federation:
         """The clients of this fold around the model."""
         visit = self.config.of("visit", VisitKnobs)

@@ -3,12 +3,10 @@
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from fedcmr import catalogue
@@ -18,6 +16,7 @@ from fedcmr.federation.state import State
 from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Prediction, Round, Server
 from fedcmr.parts import Parts, Recipe, parts_of
+from fedcmr.readying import ready
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
 from fedcmr.reports.folder import Found, claim, give_up, look
@@ -60,7 +59,10 @@ def train(config: Config, folder: Path, resume: bool, console: Console, group: s
     parts.check_quorum()
     for line in (*provenance(parts), *parts.warnings):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    prepare(parts, console, os.cpu_count() or 1)
+    sides = [(parts, parts.inputs_wanted())]
+    if parts.blanks_heart:
+        sides.append((parts.blanked(), parts.tests_wanted()))
+    ready(sides, console, os.cpu_count() or 1)
     print_roles(console, role_groups(parts))
     with _claimed(folder, config, found, began):
         return _trained(parts, folder, console, group)
@@ -93,27 +95,6 @@ def _trained(parts: Parts, folder: Path, console: Console, group: str) -> Mappin
         summary = write_down(parts, folder, ends)
         log.finish(summary, [row for end in ends for row in end.rows], parts.task)
     return summary
-
-
-def prepare(parts: Parts, console: Console, workers: int) -> None:
-    """Brings every case's volume and prefix into the cache, with a line on what was made.
-
-    Threads share the work; each has one torch thread, so that the bits do not depend on their number.
-    """
-    cases, began = parts.used(), time.perf_counter()
-    with console.status(f"Reading {len(cases)} patients") as status:
-
-        def said(done: int, of: int) -> None:
-            status.update(f"Reading patients: {done} of {of}")
-
-        parts.volumes.prepare(cases, workers, said)
-        inputs, wanted = parts.inputs(), parts.inputs_wanted()
-        if inputs.are_kept:
-            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                made = pool.map(inputs, [case for case, _ in wanted], [view for _, view in wanted])
-                for done, _ in enumerate(made, start=1):
-                    status.update(f"Frozen blocks: {done} of {len(wanted)} volumes")
-    console.print(f"{len(cases)} patients ready after {time.perf_counter() - began:.1f} s.")
 
 
 def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> FoldEnd:

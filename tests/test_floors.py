@@ -21,6 +21,7 @@ COMMANDS = (
     "bench",
     "benchmarks",
     "arguments",
+    "readying",
     "running",
     "results",
     "evaluating",

@@ -1,5 +1,5 @@
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
-from fedcmr.models.prefixes import Prefixes, Request
+from fedcmr.models.prefixes import Prefixes
 
 
 def parts(value: float) -> dict[str, Tensor]:
@@ -122,22 +122,6 @@ def test_a_failed_making_leaves_nothing_behind(backbone: Backbone, tmp_path: Pat
     assert not list(tmp_path.rglob("*.*"))
 
 
-def test_filling_makes_what_is_missing_in_batches_and_tells_how_far(backbone: Backbone, tmp_path: Path) -> None:
-    prefixes = Prefixes(tmp_path, backbone, 2)
-    prefixes.get("b", 0, Counted())
-    batches: list[list[str]] = []
-    told: list[tuple[int, int]] = []
-
-    def make(requests: Sequence[Request]) -> list[Mapping[str, Tensor]]:
-        batches.append([request.volume_key for request in requests])
-        return [parts(float(ord(request.volume_key))) for request in requests]
-
-    prefixes.fill([Request(key) for key in "abcd"], make, 2, lambda done, of: told.append((done, of)))
-    assert batches == [["a", "c"], ["d"]]
-    assert told == [(0, 3), (2, 3), (3, 3)]
-    assert prefixes.get("c", 0, refuse)["tokens"][0, 0] == ord("c")
-
-
 def test_logits_from_disk_are_those_from_the_image_bit_by_bit(
     model: Cardiac, images: dict[str, Tensor], tmp_path: Path
 ) -> None:
@@ -148,6 +132,32 @@ def test_logits_from_disk_are_those_from_the_image_bit_by_bit(
     found = prefixes.get("case", 0, lambda: model.prefix_of({"sax": image}))
     batch = {name: part.unsqueeze(0) for name, part in found.items()}
     assert torch.equal(model(batch), model({"sax": image.unsqueeze(0)}))
+
+
+def test_an_entry_takes_what_is_announced(model: Cardiac, images: dict[str, Tensor], tmp_path: Path) -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        prefixes = Prefixes(tmp_path / str(dtype), model.backbone, 2, dtype)
+        prefixes.get("case", 0, lambda: model.prefix_of({"sax": images["sax"][0]}))
+        assert abs(the_entry(prefixes.folder).stat().st_size - prefixes.entry_bytes) < 512
+
+
+def test_half_precision_moves_features_by_less_than_a_percent(
+    backbone: Backbone, images: dict[str, Tensor], tmp_path: Path
+) -> None:
+    exact = backbone.prefix(images, 2)
+    kept = Prefixes(tmp_path, backbone, 2, torch.bfloat16).get("case", 0, lambda: exact)
+    ours, theirs = backbone.suffix(kept, 2), backbone.suffix(exact, 2)
+    for name, feature in theirs.items():
+        assert (ours[name] - feature).norm() < 0.01 * feature.norm()
+
+
+def test_prefixes_are_mapped_and_not_copied(backbone: Backbone, tmp_path: Path) -> None:
+    found = Prefixes(tmp_path, backbone, 2).get("case", 0, lambda: {"tokens": torch.zeros(1 << 20)})
+    at = found["tokens"].data_ptr()
+    lines = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    ranges = [(*(int(end, 16) for end in words[0].split("-")), words[-1]) for words in lines]
+    (file,) = [name for low, high, name in ranges if low <= at < high]
+    assert file == str(the_entry(tmp_path))
 
 
 def fill_all(folder: Path) -> None:
