@@ -311,6 +311,24 @@ def test_kept_prefixes_change_no_prediction(tmp_path: Path) -> None:
         assert float(one["p_disease"]) == pytest.approx(float(other["p_disease"]), abs=1e-5)
 
 
+def test_kept_in_half_the_space_prefixes_hardly_change_a_prediction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path, "prefix.dtype=bfloat16", "--rounds=1") == 0
+    assert "Frozen prefixes: 16 to make" in capsys.readouterr().out
+    assert run(tmp_path / "kept", "--rounds=1") == 0
+    for one, other in zip(predictions(tmp_path), predictions(tmp_path / "kept"), strict=True):
+        assert float(one["p_disease"]) == pytest.approx(float(other["p_disease"]), abs=0.02)
+
+
+def test_prefixes_beyond_the_limit_are_refused_before_any_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(tmp_path / "out", "prefix.limit_gb=0.001", "prefix.dtype=bfloat16") == 2
+    assert "Raise prefix.limit_gb" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("wish", ["task.balance=sampling", "task.balance=none", "task.threshold=validation"])
 def test_other_balances_and_thresholds_run_to_the_end(wish: str, tmp_path: Path) -> None:
