@@ -5,21 +5,24 @@ orthonormal occur in M&Ms. Voxels stay in the order in which they are stored; no
 backbone's training.
 """
 
-import gzip
+import io
 import math
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import torch
+from isal import igzip, isal_zlib
 from torch import Tensor
 
 from fedcmr.data.cases import Case, Frame
 
 PIXEL_MM = (0.2, 5.0)
 SLICE_MM = (1.0, 30.0)
+GZIP, HEADER_BYTES = b"\x1f\x8b", 352
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,14 @@ def read_pair(case: Case) -> tuple[Picture, Picture]:
     Raises: ValueError as `open_nifti` and `take_frame`, or where the two frames lie on different grids.
     """
     if case.ed.image == case.es.image:
-        image = open_nifti(case.ed.image)
+        frames = [index for index in (case.ed.index, case.es.index) if index is not None]
+        image = open_nifti(case.ed.image, frames)
         ed, es = take_frame(image, case.ed.image, case.ed.index), take_frame(image, case.es.image, case.es.index)
     else:
-        ed, es = (take_frame(open_nifti(frame.image), frame.image, frame.index) for frame in (case.ed, case.es))
+        ed, es = (
+            take_frame(open_nifti(frame.image, () if frame.index is None else (frame.index,)), frame.image, frame.index)
+            for frame in (case.ed, case.es)
+        )
     _refuse_other_grid(es, case.es.image, ed, case.ed.image)
     return ed, es
 
@@ -58,30 +65,55 @@ def read_mask(frame: Frame, picture: Picture) -> Tensor:
     return mask.voxels.round().long()
 
 
-def open_nifti(file: Path) -> nibabel.Nifti1Image:
-    """A NIfTI image, read whole, so that a truncated or damaged file is found whichever frame is asked for.
+def open_nifti(file: Path, frames: Collection[int] = ()) -> nibabel.Nifti1Image:
+    """A NIfTI image. That the file is whole is found whichever frame is asked for, by the length that it says itself.
 
+    Args:
+        frames: of a 4-D image, those that will be taken; none for all. A compressed file is unpacked no further than
+            the last of them.
     Raises: ValueError where the file is missing, truncated, damaged or not NIfTI.
     """
     try:
         raw = file.read_bytes()
-        content = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        content, length = _unpacked(raw, frames) if raw[:2] == GZIP else (raw, len(raw))
         image = nibabel.Nifti1Image.from_bytes(content)
         header = image.header
-        end = int(header["vox_offset"]) + math.prod(image.shape) * header.get_data_dtype().itemsize
+        end = _end(header)
     except OSError as error:
         raise ValueError(f"{file}: cannot be read ({error}); expected a NIfTI file. Copy it anew.") from error
-    except (EOFError, zlib.error) as error:
+    except (EOFError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]  # its stub says an instance
         raise ValueError(
             f"{file}: truncated or damaged ({error}); expected a whole NIfTI file. Copy it anew."
         ) from error
     except (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError, ValueError) as error:
         raise ValueError(f"{file}: not a NIfTI file ({error}). Convert it to .nii.gz.") from error
-    if len(content) < end:
-        raise ValueError(f"{file}: truncated, {len(content)} bytes; its header promises {end}. Copy it anew.")
+    if length < end:
+        raise ValueError(f"{file}: truncated, {length} bytes; its header promises {end}. Copy it anew.")
     if header.get_data_dtype().kind not in "iuf":
         raise ValueError(f"{file}: voxels of type {header.get_data_dtype()}; expected real numbers. Convert it.")
     return image
+
+
+def _unpacked(raw: bytes, frames: Collection[int]) -> tuple[bytes, int]:
+    """The bytes of a gzip file as far as the last of these frames, and how many there are in all."""
+    stream = isal_zlib.decompressobj(wbits=31)
+    content = stream.decompress(raw, HEADER_BYTES)
+    header = nibabel.Nifti1Header.from_fileobj(io.BytesIO(content), check=False)
+    end = _end(header)
+    # the last four bytes of the file say its length; a truncated one ends in four others
+    if not frames or int.from_bytes(raw[-4:], "little") != end % 2**32:
+        content = igzip.decompress(raw)
+        return content, len(content)
+    shape = header.get_data_shape()
+    wanted = _end(header, min(max(frames) + 1, shape[3]) if len(shape) == 4 else None)
+    return content + stream.decompress(stream.unconsumed_tail, max(wanted - len(content), 1)), end
+
+
+def _end(header: nibabel.Nifti1Header, frames: int | None = None) -> int:
+    """Where the voxels end in the unpacked file, those of the first `frames` frames or all."""
+    shape = header.get_data_shape()
+    voxels = math.prod(shape if frames is None else (*shape[:3], frames))
+    return int(header["vox_offset"]) + voxels * header.get_data_dtype().itemsize
 
 
 def take_frame(image: nibabel.Nifti1Image, file: Path, index: int | None, may_be_constant: bool = False) -> Picture:

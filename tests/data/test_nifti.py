@@ -1,4 +1,5 @@
 import gzip
+import math
 from pathlib import Path
 
 import nibabel
@@ -63,6 +64,26 @@ def test_a_truncated_file_is_refused_though_the_frame_asked_for_is_whole(tmp_pat
     file.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(ValueError, match=r"cine\.nii.*truncated.*Copy it anew"):
         read_pair(case_of(file, 0))
+
+
+def test_no_more_is_unpacked_than_the_frames_asked_for(tmp_path, monkeypatch):
+    file = tmp_path / "cine.nii.gz"
+    voxels = np.random.default_rng(0).integers(0, 999, size=(*SHAPE, 6)).astype(np.int16)
+    write_nifti(file, voxels)
+    monkeypatch.setattr("fedcmr.data.nifti.igzip.decompress", None)
+    image = open_nifti(file, (0, 2))
+    frame = math.prod(SHAPE) * 2
+    assert len(image.file_map["image"].fileobj.getvalue()) == 352 + 3 * frame
+    assert torch.equal(take_frame(image, file, 2).voxels, torch.from_numpy(voxels[..., 2]).float())
+
+
+def test_a_compressed_file_in_two_parts_is_read(tmp_path):
+    file = tmp_path / "cine.nii.gz"
+    voxels = np.random.default_rng(0).integers(0, 999, size=(*SHAPE, 6)).astype(np.int16)
+    write_nifti(file, voxels)
+    content = gzip.decompress(file.read_bytes())
+    file.write_bytes(gzip.compress(content[:5000]) + gzip.compress(content[5000:]))
+    assert torch.equal(take_frame(open_nifti(file, (5,)), file, 5).voxels, torch.from_numpy(voxels[..., 5]).float())
 
 
 @pytest.mark.parametrize(
