@@ -19,6 +19,7 @@ from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Overhead, Timed, break_even_rounds, fill, measure, once
 from fedcmr.benchmarks.memory import apart, by_clients, peak_bytes
+from fedcmr.benchmarks.reading import reading
 from fedcmr.benchmarks.rows import ROWS
 from fedcmr.benchmarks.workload import SHAPES, SMALLEST, Stage, Workload, cases, stage
 
@@ -49,6 +50,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(whole, "apart", here)
         patch.setattr(whole, "OTHER_VISITS", (1, 7))
+        patch.setattr(whole, "reading", lambda: reading(2, (40, 32, 4, 12)))
         patch.setattr(whole, "overhead_of_a_visit", lambda: Overhead((3.0, 1.0, 2.0), (2.0, 1.0, 1.0)))
         return whole.benchmark("smallest", WORKLOAD, 2, lambda line: None)
 
@@ -83,10 +85,10 @@ def test_only_the_usual_way_hands_over_the_frozen_weights(ready: Stage, rows: di
 def test_prefixes_are_made_once(tmp_path: Path) -> None:
     made = stage(WORKLOAD, tmp_path)
     fill(made)
-    first = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    first = {path: path.stat().st_ino for path in tmp_path.rglob("*.safetensors")}
     fill(stage(WORKLOAD, tmp_path))
     assert len(first) == WORKLOAD.training + WORKLOAD.validation
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == first
+    assert {path: path.stat().st_ino for path in tmp_path.rglob("*.safetensors")} == first
 
 
 def test_a_larger_visit_holds_the_cases_of_a_smaller_one() -> None:
@@ -126,6 +128,8 @@ def test_bench_json_has_the_fields_of_the_contract(found: Found, tmp_path: Path)
     assert "break_even_rounds" in written
     assert {(visit["training"], len(visit["rows"])) for visit in written["visits"]} == {(1, 4), (7, 4)}
     assert [row["clients"] for row in written["memory_by_clients"]] == [4, 16, 64, 256]
+    assert written["reading_processor_seconds"]["patients"] == 2
+    assert written["reading_processor_seconds"]["monai"] > 0
 
 
 def test_the_reports_describe_the_machine_without_its_name(found: Found, tmp_path: Path) -> None:

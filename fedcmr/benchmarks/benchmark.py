@@ -9,6 +9,7 @@ from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_of_a_visit
 from fedcmr.benchmarks.memory import apart, by_clients, peak_of
+from fedcmr.benchmarks.reading import reading
 from fedcmr.benchmarks.rows import ROWS
 from fedcmr.benchmarks.text import as_text
 from fedcmr.benchmarks.workload import Workload, stage
@@ -43,8 +44,10 @@ def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
         say("Memory, each row in a process of its own")
         peaks = {row: apart(peak_of, row, workload, folder) for row in ROWS}
         clients = apart(by_clients, workload, folder)
+    say("Reading of images")
+    read = reading()
     say("Overhead of a visit")
-    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_of_a_visit(), clients, on)
+    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_of_a_visit(), clients, read, on)
 
 
 def write(found: Found, folder: Path) -> None:

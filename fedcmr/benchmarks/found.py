@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 from fedcmr.benchmarks.measuring import BOUND, Measured, Overhead, Timed, break_even_rounds
 from fedcmr.benchmarks.memory import ManyClients, Peak
+from fedcmr.benchmarks.reading import Reading
 from fedcmr.benchmarks.workload import Workload
 
 
@@ -22,6 +23,7 @@ class Found:
         prefix_seconds: to make the prefixes of the benchmark visit and write them.
         overhead: of a visit and its scoring.
         clients: memory of many clients.
+        reading: of images.
         machine: see `machine`.
     """
 
@@ -33,6 +35,7 @@ class Found:
     prefix_seconds: float
     overhead: Overhead
     clients: tuple[ManyClients, ...]
+    reading: Reading
     machine: Mapping[str, object]
 
 
@@ -62,6 +65,7 @@ def as_json(found: Found) -> dict[str, object]:
         "overhead_ms": spread(found.overhead.ms),
         "overhead_processor_ms": spread(found.overhead.processor_ms),
         "memory_by_clients": [asdict(row) for row in found.clients],
+        "reading_processor_seconds": asdict(found.reading),
     }
 
 
