@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fedcmr.arguments import configure
+from fedcmr.arguments import configure, flattened
 from fedcmr.config import Config, gather
 from fedcmr.data.splits import Split
 from fedcmr.federation.client import Federation, predict
@@ -82,9 +82,7 @@ def _configuration(run: Path, wishes: Sequence[str]) -> Config:
         raw["data"] = {knob: raw["data"][knob] for knob in MODEL_KNOBS}
     if wishes:
         raw.pop("clients", None)
-    sections = {key: value for key, value in raw.items() if isinstance(value, dict)}
-    flat = {f"{section}.{knob}": value for section, knobs in sections.items() for knob, value in knobs.items()}
-    return configure(wishes, flags=flat | {key: value for key, value in raw.items() if key not in sections})
+    return configure(wishes, flags=flattened(raw))
 
 
 def _without_seen(parts: Parts, seen: frozenset[str], console: Console) -> Parts:

@@ -159,8 +159,8 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     """
     config = recipe.config
     # what the knobs alone refuse is refused before a cohort is made or images are read
-    strategy, fidelity, owners = _strategy(config)
-    backbone = _backbone(config, strategy)
+    strategy, fidelity, owners = strategy_of(config)
+    backbone = backbone_of(config, strategy)
     volumes = Volumes(config.of("data", Preprocessing))
     cases, twins = cases_of(config, volumes)
     task = catalogue.entry("tasks", config.names["task"]).build(config.sections["task"][0])
@@ -183,7 +183,11 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     return parts.blanked() if recipe.blanked else parts
 
 
-def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
+def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
+    """The algorithm, how near it is to its publication, and the owners of the head where there are two.
+
+    Raises: ValueError where the head's owner is wished other than the algorithm fixes it.
+    """
     entry = catalogue.entry("algorithms", config.names["algorithm"])
     strategy = entry.build(config.sections["algorithm"][0])
     wish, fixed = config.of("head", HeadKnobs).owner, getattr(entry.module, "HEAD", "")
@@ -200,7 +204,8 @@ def _strategy(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
     )
 
 
-def _backbone(config: Config, strategy: Strategy) -> Backbone:
+def backbone_of(config: Config, strategy: Strategy) -> Backbone:
+    """The frozen backbone with the algorithm's branches. Raises: ValueError where the knobs do not fit it."""
     entry = catalogue.entry("models", config.names["backbone"])
     backbone: Backbone = entry.build(config.sections["backbone"][0])
     adapter = config.of("adapter", AdapterKnobs)

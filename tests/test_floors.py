@@ -21,6 +21,7 @@ COMMANDS = (
     "bench",
     "benchmarks",
     "arguments",
+    "exporting",
     "readying",
     "running",
     "results",

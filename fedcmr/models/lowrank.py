@@ -74,12 +74,18 @@ class AdaptedLinear(nn.Module):
             return self.weights(tokens)
         weight = self.weights.weight if self.delta is None else self.weights.weight + self.delta
         output = functional.linear(tokens, weight, self.weights.bias)
+        pair = self.joined()
+        if pair is None:
+            return output
+        stacked_A, joined_B = pair
+        return output + functional.linear(functional.linear(self.dropout(tokens), stacked_A), joined_B)
+
+    def joined(self) -> tuple[Tensor, Tensor] | None:
+        """All branches that are heard as one pair: A stacked (ΣR, D_in), g s B joined (D_out, ΣR); None for silence."""
         heard = self._heard()
         if not heard:
-            return output
-        stacked_A = torch.cat([pair.A for pair, _ in heard])
-        joined_B = torch.cat([pair.B * loudness for pair, loudness in heard], dim=1)
-        return output + functional.linear(functional.linear(self.dropout(tokens), stacked_A), joined_B)
+            return None
+        return torch.cat([pair.A for pair, _ in heard]), torch.cat([pair.B * loudness for pair, loudness in heard], 1)
 
     @property
     def is_merged(self) -> bool:

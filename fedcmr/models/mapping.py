@@ -147,7 +147,7 @@ def to_foundation(backbone: Backbone, head: nn.Module) -> dict[str, Tensor]:
     """Copies of backbone and head under the foundation model's names, `pred_head_dict.*` included.
 
     Branches are not in it unless they are merged: `with merged(backbone): to_foundation(...)`. Two heads whose logits
-        are added become one, the sum of both.
+    are added become one, the sum of both.
     """
     tensors = {name: tensor.cpu().clone() for name, tensor in backbone.foundation().items()}
     for name, tensor in head.state_dict().items():
