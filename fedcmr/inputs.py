@@ -33,11 +33,18 @@ class Inputs:
         folder, dtype = cache_root() / "prefixes", getattr(torch, self.knobs.dtype)
         self._prefixes = Prefixes(folder, model.backbone, model.backbone.split, dtype) if self.knobs.keep else None
         self._keys: dict[str, str] = {}
+        self._moved: dict[tuple[str, int], dict[str, Tensor]] = {}
 
     def __call__(self, case: Case, view: int) -> Mapping[str, Tensor]:
         if self._prefixes is None:
             return self._volume(case, view)
-        return self._prefixes.get(self._key(case, view), view, lambda: self.model.prefix_of(self._volume(case, view)))
+        device = self.model.backbone.device
+        if device.type == "cpu":
+            return self._kept(case, view)
+        # to an accelerator each prefix moves once, not once an epoch
+        if (case.id, view) not in self._moved:
+            self._moved[case.id, view] = {name: part.to(device) for name, part in self._kept(case, view).items()}
+        return self._moved[case.id, view]
 
     @property
     def are_kept(self) -> bool:
@@ -81,6 +88,10 @@ class Inputs:
                 "other has no effect. Set both, for example prefix.views=4 augment.affine=0.5."
             )
         return views
+
+    def _kept(self, case: Case, view: int) -> dict[str, Tensor]:
+        assert self._prefixes is not None
+        return self._prefixes.get(self._key(case, view), view, lambda: self.model.prefix_of(self._volume(case, view)))
 
     def _volume(self, case: Case, view: int) -> dict[str, Tensor]:
         return {"sax": augment(self.volumes[case], case.id, view, self.seed, self.augmentation)}

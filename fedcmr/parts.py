@@ -12,6 +12,7 @@ from fedcmr.data.preparing import Preprocessing
 from fedcmr.data.splits import Split
 from fedcmr.data.volumes import Volumes
 from fedcmr.federation.client import Federation
+from fedcmr.federation.trainers import device_of
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.inputs import Inputs
 from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs
@@ -159,6 +160,7 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     """
     config = recipe.config
     # what the knobs alone refuse is refused before a cohort is made or images are read
+    device = device_of(config.of("visit", VisitKnobs))
     strategy, fidelity, owners = strategy_of(config)
     backbone = backbone_of(config, strategy)
     volumes = Volumes(config.of("data", Preprocessing))
@@ -167,7 +169,7 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
     groups = sorted({case.group for case in cases if case.group})
     task = task.with_labels(config.of("data", PatientKnobs).label, groups)
     folds = [all_test(cases)] if everyone_tests else folds_of(config, cases, task)
-    model = Cardiac(backbone, task.head(backbone.width, backbone.views, owners))
+    model = Cardiac(backbone, task.head(backbone.width, backbone.views, owners)).to(device)
     parts = Parts(
         recipe,
         tuple(cases),

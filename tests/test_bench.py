@@ -128,6 +128,7 @@ def test_bench_json_has_the_fields_of_the_contract(found: Found, tmp_path: Path)
     assert "break_even_rounds" in written
     assert {(visit["training"], len(visit["rows"])) for visit in written["visits"]} == {(1, 4), (7, 4)}
     assert [row["clients"] for row in written["memory_by_clients"]] == [4, 16, 64, 256]
+    assert (tmp_path / "memory.png").stat().st_size > 1000
     assert written["reading_processor_seconds"]["patients"] == 2
     assert written["reading_processor_seconds"]["monai"] > 0
 

@@ -143,6 +143,11 @@ with torch.no_grad(), found.as_tested() as model:
 assert torch.allclose(ours, theirs, atol=1e-5), (ours, theirs)
 assert torch.allclose(ours, merged, atol=1e-5), (ours, merged)
 assert not torch.allclose(ours, base(run)({"sax": image}), atol=1e-3)
+from fedcmr.benchmarks.rows import ROWS
+from fedcmr.benchmarks.workload import SMALLEST, Workload, stage
+ready = stage(Workload(SMALLEST, training=5, validation=2, batch=2), Path(folder))
+losses = {name: ROWS[name](ready)().loss for name in ("bound", "usual_way")}
+assert abs(losses["bound"] - losses["usual_way"]) < 1e-5, losses
 print("equal")
 """
 

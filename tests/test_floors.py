@@ -45,6 +45,7 @@ DOORS = {
     "opacus": ("federation.privacy",),
     "torchmetrics": ("tasks",),
     "monai": ("tasks", "benchmarks.reading"),
+    "peft": ("benchmarks.usual",),
     "lightning": ("data.loaders", "federation", "reports.wandb_log", *COMMANDS),
 }
 """Library -> the modules, or folders of modules, that may import it."""

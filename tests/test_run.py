@@ -163,7 +163,7 @@ def test_an_unfinished_run_is_named_with_the_line_to_resume_by(
         (["algorithm.rank_local=0"], "rank 0"),
         (["quorum=3"], "expected at most 2, the number of clients"),
         (["backbone=cinema", "backbone.path=nowhere.safetensors"], "no such file"),
-        (["visit.accelerator=abacus"], "invalid accelerator name"),
+        (["visit.accelerator=abacus"], "expected one of cpu, gpu"),
     ],
 )
 def test_a_wish_that_cannot_be_met_leaves_nothing_behind(

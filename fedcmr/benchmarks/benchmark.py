@@ -5,6 +5,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from fedcmr.benchmarks.figure import draw_memory
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_of_a_visit
@@ -51,6 +52,7 @@ def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
 
 
 def write(found: Found, folder: Path) -> None:
-    """Writes both files into the folder, over those of an earlier benchmark."""
+    """Writes both files and memory.png into the folder, over those of an earlier benchmark."""
     write_whole(folder / "bench.json", (json.dumps(as_json(found), indent=2) + "\n").encode())
     write_whole(folder / "bench.md", as_text(found).encode())
+    draw_memory(found, folder / "memory.png")

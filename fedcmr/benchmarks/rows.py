@@ -9,12 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from lightning import Trainer
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from fedcmr.benchmarks.workload import CLIENT, Stage, adapted, client_data, initial, task, visit_knobs
-from fedcmr.data.loaders import ClientData
+from fedcmr.benchmarks.usual import Usual, usual_model, usual_state, usual_trainer
+from fedcmr.benchmarks.workload import CLIENT, Stage, client_data, initial, task, visit_knobs
 from fedcmr.federation.client import Federation, predict, visit, visit_seed
 from fedcmr.federation.door import let_in, pack, unpack
 from fedcmr.federation.scoring import VIEWS, score, views_to_run
@@ -22,7 +21,6 @@ from fedcmr.federation.trainers import quiet
 from fedcmr.federation.tuner import Tuner
 from fedcmr.messages import Server
 from fedcmr.models.backbone import Backbone
-from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.threads import one_thread
 from fedcmr.strategy.strategy import Phase
 
@@ -95,28 +93,29 @@ def no_prefix(stage: Stage) -> Round:
 
 
 def usual_way(stage: Stage) -> Round:
-    """What is usually written: a new model, filled from the server's whole state dict, new loaders and new Trainers,
-    the whole forward pass, and the whole state dict handed over.
+    """What is usually written, see `usual.py`: a new model, filled from the server's whole state dict, new loaders and
+    new Trainers, the whole forward pass, and the whole state dict handed over.
 
-    Kept cheaper than it often is: adapters are fedcmr's own, Trainers write no files, volumes lie in memory, and one
-    model serves training and scoring.
+    Kept cheaper than it often is: Trainers write no files, volumes lie in memory, and one model serves training and
+    scoring.
     """
-    workload, start = stage.workload, stage.federation(stage.volumes).start
-    stage.model.load(start)
-    sent = pack(stage.model.state_dict(), {})
+    workload, pristine = stage.workload, Backbone(stage.workload.shape, "the server's")
+    pristine.load_state_dict(stage.model.backbone.foundation())
+    sent = pack(usual_state(workload, pristine, stage.federation(stage.volumes).start), {})
 
     def round() -> Walked:
         with one_thread(), quiet():
-            model = adapted(workload.shape, Backbone(workload.shape, "from the server"), workload.seed)
+            model = usual_model(workload, Backbone(workload.shape, "from the server"))
             model.load_state_dict(unpack(sent)[0])
             data = client_data(workload, stage.volumes)
             data.reseed(visit_seed(workload.seed, 1, CLIENT))
-            tuner = _tuner(model, data, stage)
+            module = Usual(model, workload, task().class_weights(data.class_counts(len(task().classes))))
             clip = visit_knobs(workload).clip
-            _trainer(max_epochs=1, gradient_clip_val=clip).fit(tuner, train_dataloaders=data.train_dataloader())
+            usual_trainer(max_epochs=1, gradient_clip_val=clip).fit(module, train_dataloaders=data.train_dataloader())
             for _ in range(PASSES):
-                _trainer().predict(tuner, dataloaders=data.scoring_dataloader("val"))
-            return Walked(tuner.mean_loss(), len(pack(model.state_dict(), {"cases": workload.training})))
+                usual_trainer().predict(module, dataloaders=data.scoring_dataloader("val"))
+            loss = float(torch.stack(module.losses).mean())
+            return Walked(loss, len(pack(model.state_dict(), {"cases": workload.training})))
 
     return round
 
@@ -141,24 +140,3 @@ def _as_in_a_run(federation: Federation) -> Round:
         return Walked(handover.loss, len(handover.payload))
 
     return round
-
-
-def _trainer(**wishes: float) -> Trainer:
-    """A Trainer without files or talk."""
-    return Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **wishes,  # type: ignore[arg-type]
-    )
-
-
-def _tuner(model: Cardiac, data: ClientData, stage: Stage) -> Tuner:
-    names = frozenset(model.live())
-    model.train_only(names)
-    detection = task()
-    weights_L = detection.class_weights(data.class_counts(len(detection.classes)))
-    return Tuner(model, detection, visit_knobs(stage.workload), Phase(), names, {}, {}, weights_L)

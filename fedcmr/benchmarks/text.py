@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from fedcmr.benchmarks.found import Found, spread
 from fedcmr.benchmarks.measuring import BOUND, FEDCMR, break_even_rounds
 from fedcmr.benchmarks.reading import CINE
+from fedcmr.benchmarks.usual import HAS_PEFT
 from fedcmr.benchmarks.workload import SMALLEST
 
 MEANINGS: Mapping[str, str] = {
@@ -12,7 +13,7 @@ MEANINGS: Mapping[str, str] = {
     "fedcmr": "a visit and its scoring as in a run, from prefixes on disk",
     "no_prefix": "the same from volumes: the frozen blocks run again in every pass",
     "usual_way": "a new model, loaders and Trainers for each visit, whole forward pass, whole state dict handed over; "
-    "with fedcmr's own adapters",
+    f"with the adapters of {'peft' if HAS_PEFT else 'fedcmr itself, for peft is not installed'}",
 }
 
 
@@ -117,7 +118,7 @@ def _clients(found: Found) -> list[str]:
         "Resident: one process after one visit, with the private tensors of that many clients. They fit into what the "
         "visit gave back, so far as this does not grow."
     )
-    return [*_table(head, cells), "", note]
+    return [*_table(head, cells), "", note, "", "![memory against clients](memory.png)"]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

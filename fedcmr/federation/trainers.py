@@ -75,15 +75,28 @@ def _place(module: nn.Module, device: torch.device) -> None:
         module.to(device)
 
 
+def device_of(knobs: Knobs) -> torch.device:
+    """Where visits run. Raises: ValueError where an accelerator is asked for that the machine lacks."""
+    if knobs.accelerator == "cpu":
+        return torch.device("cpu")
+    found = torch.accelerator.current_accelerator(check_available=True)
+    if found is None and knobs.accelerator != "auto":
+        raise ValueError(
+            f"visit.accelerator={knobs.accelerator}: this machine has none that PyTorch can use. Leave it out for the "
+            "CPU, or install a PyTorch built for the accelerator."
+        )
+    return torch.device("cpu") if found is None else torch.device(found.type, 0)
+
+
 def _trainer(knobs: Knobs) -> Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    found = None if knobs.accelerator == "cpu" else torch.accelerator.current_accelerator(check_available=True)
+    device = device_of(knobs)
     try:
         return Trainer(
             accelerator=knobs.accelerator,
             devices=1,
-            strategy=Resident(torch.device(found.type, 0) if found else torch.device("cpu")),
+            strategy=Resident(device),
             precision=knobs.precision,  # type: ignore[arg-type]
             max_steps=0,
             max_epochs=-1,

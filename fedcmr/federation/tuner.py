@@ -14,6 +14,9 @@ from fedcmr.tasks.task import Task
 from fedcmr.tensors import Tensors
 
 
+ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
+
+
 @dataclass(frozen=True)
 class Knobs:
     """How a client trains in one visit. The optimizer starts anew each visit.
@@ -27,7 +30,7 @@ class Knobs:
         beta1, beta2: of AdamW.
         clip: largest norm of the gradient, 0 for none.
         precision: Lightning's word: "32-true" or "bf16-mixed".
-        accelerator: Lightning's word: "cpu", "gpu" or "auto".
+        accelerator: Lightning's word: "cpu", "gpu", "cuda", "mps" or "auto".
     """
 
     epochs: int = 1
@@ -44,6 +47,8 @@ class Knobs:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"visit.optimizer={self.optimizer}: expected adamw or sgd.")
+        if self.accelerator not in ACCELERATORS:
+            raise ValueError(f"visit.accelerator={self.accelerator}: expected one of {', '.join(ACCELERATORS)}.")
         if self.epochs < 1 or self.batch < 1:
             raise ValueError(f"visit.epochs={self.epochs}, visit.batch={self.batch}: expected both at least 1.")
         if not self.lr > 0 or self.weight_decay < 0 or self.clip < 0:
@@ -83,8 +88,12 @@ class Tuner(LightningModule):
     ) -> None:
         super().__init__()
         self.model, self.task, self.knobs, self.phase = model, task, knobs, phase
-        self.trainable, self.received, self.kept = trainable, received, kept
-        self.register_buffer("class_weights", class_weights, persistent=False)
+        device = model.backbone.device
+        self.trainable = trainable
+        self.received, self.kept = (
+            {name: tensor.to(device) for name, tensor in own.items()} for own in (received, kept)
+        )
+        self.register_buffer("class_weights", class_weights.to(device), persistent=False)
         self.losses: list[Tensor] = []
 
     def training_step(self, batch: Mapping[str, Any], index: int) -> Tensor:

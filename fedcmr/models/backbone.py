@@ -62,6 +62,11 @@ class Backbone(nn.Module):
         self.requires_grad_(False)
 
     @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return self.encoder.cls_token.device
+
+    @property
     def width(self) -> int:
         return self.shape.width
 

@@ -75,7 +75,8 @@ class Cardiac(nn.Module):
 
         One case and one thread at a time, since both numbers change the last digits, and what is computed here is kept.
         """
-        batch = {view: rearrange(image, "... -> 1 ...") for view, image in images.items()}
+        device = self.backbone.device
+        batch = {view: rearrange(image, "... -> 1 ...").to(device) for view, image in images.items()}
         with one_thread():
             parts = self.backbone.prefix(batch, self.backbone.split)
         return {name: rearrange(part, "1 t d -> t d") for name, part in parts.items()}

@@ -42,8 +42,9 @@ class Prefixes:
 
     def __init__(self, folder: Path, backbone: Backbone, split: int, dtype: torch.dtype = torch.float32) -> None:
         self.folder, self.dtype, self._shape = folder, dtype, backbone.shape
-        self._identity = f"{RECIPE} {backbone.digest()} {split} {dtype}"
+        self._identity = f"{RECIPE} {backbone.digest()} {split} {dtype} {backbone.device.type}"
         self._checked: set[Path] = set()
+        self._mapped: dict[Path, dict[str, Tensor]] = {}
 
     def get(self, volume_key: str, view: int, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The prefix of one view of one case; `make` is called only where there is no sound entry.
@@ -76,6 +77,8 @@ class Prefixes:
         return self.folder / name[:2] / f"{name}{ENTRY}"
 
     def _load(self, path: Path) -> dict[str, Tensor] | None:
+        if path in self._mapped:
+            return self._mapped[path]
         if not path.exists():
             return None
         try:
@@ -89,7 +92,10 @@ class Prefixes:
         if path not in self._checked:
             touch(path)
             self._checked.add(path)
-        return {name: tensor.float() for name, tensor in parts.items()}
+        found = {name: tensor.float() for name, tensor in parts.items()}
+        if self.dtype == torch.float32:
+            self._mapped[path] = found  # pages of the file, which the system may drop at any time; a copy is not kept
+        return found
 
     def _save(self, path: Path, parts: Mapping[str, Tensor]) -> None:
         kept = {name: tensor.detach().cpu().to(self.dtype).contiguous() for name, tensor in parts.items()}

@@ -48,7 +48,7 @@ def trained(model: Cardiac, by: SharedTrainer, seed: int, steps: int) -> dict[st
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the accelerator that others lack")
 def test_an_accelerator_that_the_machine_lacks_is_a_wrong_wish() -> None:
-    with pytest.raises(ValueError, match=r"visit\.accelerator=gpu.*this machine cannot"):
+    with pytest.raises(ValueError, match=r"visit\.accelerator=gpu: this machine has none"):
         SharedTrainer(replace(Knobs(), accelerator="gpu"))
 
 
