@@ -13,7 +13,6 @@ from fedcmr.strategy.strategy import Phase
 from fedcmr.tasks.task import Task
 from fedcmr.tensors import Tensors
 
-
 ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
 
 
