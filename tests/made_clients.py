@@ -149,8 +149,7 @@ def install(method: Method, client: str, server: Server, kept: Tensors) -> Tenso
 
 def initial(method: Method) -> Server:
     """What is sent before the first round."""
-    roles = method.strategy.roles(list(start(method)), 1)
-    return Server(0, select(start(method), [name for name, role in roles.items() if role is Role.SHARED]))
+    return Server(0, method.strategy.first_sent(start(method)))
 
 
 Train = Callable[[Tensors, frozenset[str], int, str], Tensors]
@@ -183,7 +182,8 @@ def visit(method: Method, client: str, server: Server, kept: Tensors, train: Tra
     handed, keep = method.strategy.finish(received, trained, kept, visit)
     update = Update(client, visit.round, handed, visit.cases, {"log_loss": 0.5}, digest(keep))
     payload = hand_over(update, visit.roles)
-    return Visited(let_in(payload, client, visit.round, server.sent), payload, trained, keep)
+    awaited = {name: tensor for name, tensor in server.sent.items() if visit.roles[name] is Role.SHARED}
+    return Visited(let_in(payload, client, visit.round, awaited), payload, trained, keep)
 
 
 def close(method: Method, updates: Sequence[Update], server: Server) -> Server:

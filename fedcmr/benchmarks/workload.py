@@ -21,10 +21,10 @@ from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.prefixes import Prefixes
 from fedcmr.models.shape import BackboneShape
-from fedcmr.strategy.roles import HeadOwner, Role
+from fedcmr.strategy.roles import HeadOwner
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.tasks import detection
-from fedcmr.tensors import select, starting_generator
+from fedcmr.tensors import starting_generator
 
 CLIENT = "vendorA"
 VIEW = "sax"
@@ -161,8 +161,7 @@ def federation(workload: Workload, model: Cardiac, fetch: Fetch) -> Federation:
 
 def initial(federation: Federation) -> Server:
     """What is sent before the first round."""
-    roles = federation.strategy.roles(list(federation.start), 1)
-    return Server(0, select(federation.start, [name for name, role in roles.items() if role is Role.SHARED]))
+    return Server(0, federation.strategy.first_sent(federation.start))
 
 
 def _label(case: Case) -> int:

@@ -16,8 +16,7 @@ from fedcmr.federation.door import pack
 from fedcmr.federation.scoring import Scored, score, views_to_run
 from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Parts
-from fedcmr.strategy.roles import Role
-from fedcmr.tensors import Tensors, select
+from fedcmr.tensors import Tensors
 
 
 @dataclass(frozen=True)
@@ -59,8 +58,7 @@ class InProcess:
             self.workers.close()
 
     def initial(self) -> Server:
-        roles = self.federation.strategy.roles(self.names, 1)
-        return Server(0, select(self.federation.start, [name for name in self.names if roles[name] is Role.SHARED]))
+        return Server(0, self.federation.strategy.first_sent(self.federation.start))
 
     def sent_bytes(self, server: Server) -> Mapping[str, int]:
         return dict.fromkeys(self.clients, len(pack(server.sent, {"round": server.round})))

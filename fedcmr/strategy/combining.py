@@ -15,3 +15,11 @@ def weighted_mean(updates: Sequence[Update], weights: Sequence[float], server: S
     """
     ordered = sorted(zip(updates, weights, strict=True), key=lambda pair: pair[0].client)
     return mean([update.tensors for update, _ in ordered], [weight for _, weight in ordered]), {}
+
+
+def mean_beside_the_rest(
+    updates: Sequence[Update], weights: Sequence[float], server: Server
+) -> tuple[Tensors, Tensors]:
+    """The weighted mean of what was handed over, beside what was sent and rested in this round."""
+    averaged, memory = weighted_mean(updates, weights, server)
+    return {**server.sent, **averaged}, memory

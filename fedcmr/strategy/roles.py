@@ -34,6 +34,21 @@ def local_branch_private(name: TensorName, round: int) -> Role:
     return Role.PRIVATE if name.branch == "local" else Role.SHARED
 
 
+def A_frozen(name: TensorName, round: int) -> Role:
+    """The factor A stays as it was drawn; everything else is shared."""
+    return Role.FROZEN if name.factor == "A" else Role.SHARED
+
+
+def only_A_shared(name: TensorName, round: int) -> Role:
+    """The factor A is shared; everything else is private."""
+    return Role.SHARED if name.factor == "A" else Role.PRIVATE
+
+
+def factors_in_turn(name: TensorName, round: int) -> Role:
+    """B trains in odd rounds and A in even ones, while the other is frozen; what is no factor is always shared."""
+    return Role.FROZEN if name.is_factor and name.factor != ("B" if round % 2 else "A") else Role.SHARED
+
+
 @dataclass(frozen=True)
 class HeadOwner:
     """Sets who owns the task's head, and leaves every other tensor to `others`.

@@ -103,6 +103,12 @@ class Strategy:
         """Role of each of these tensors in this round."""
         return {name: self.role(TensorName.parse(name), round) for name in names}
 
+    def first_sent(self, start: Tensors) -> dict[str, Tensor]:
+        """What is sent before the first round: all that is shared in it or in the next, for tensors may take turns."""
+        both = (self.roles(list(start), round) for round in (1, 2))
+        shared = {name for roles in both for name, role in roles.items() if role is Role.SHARED}
+        return {name: tensor for name, tensor in start.items() if name in shared}
+
 
 def _spoken(answer: object) -> str:
     if hasattr(answer, "__name__"):

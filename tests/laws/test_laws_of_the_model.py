@@ -1,14 +1,15 @@
 """Laws 5, 6, 7, 11 and 13 on a real model: tiny visits, two rounds, the engine of one process."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from made_clients import METHODS, Method, over_all_methods
+from made_clients import METHODS, Method, method, over_all_methods
 from made_federation import SHAPE, adapted, backbone, engine, federation
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from fedcmr.algorithms import fedprox_lora
 from fedcmr.engines.in_process import InProcess
 from fedcmr.federation.client import Handover
 from fedcmr.federation.rounds import Closed, Visited, rounds
@@ -71,18 +72,20 @@ def test_what_is_frozen_keeps_its_starting_value_and_the_rest_trains(
     start = course.engine.federation.start
     for kept in course.engine.kept.values():
         held: Tensors = {**start, **kept, **course.closed[-1].server.sent}
-        for name, role in course.method.strategy.roles(list(start), 2).items():
+        first, second = (course.method.strategy.roles(list(start), round) for round in (1, 2))
+        for name in start:
             is_as_it_was = torch.equal(held[name], start[name])
-            assert is_as_it_was == (role is Role.FROZEN), f"{name} is {role.name} in {course.method}"
+            always = first[name] is second[name] is Role.FROZEN
+            assert is_as_it_was == always, f"{name} is {first[name].name}, {second[name].name} in {course.method}"
 
 
 def test_no_private_or_frozen_tensor_leaves_a_visit(
     course: Course,
 ) -> None:
     """Law 7. Names and raw bytes are looked for in what really travels."""
-    roles = course.method.strategy.roles(list(course.engine.federation.start), 2)
-    private = {name for name, role in roles.items() if role is Role.PRIVATE}
-    for visited in course.visits:
+    for visited, (_, index) in zip(course.visits, course.payloads, strict=True):
+        roles = course.method.strategy.roles(list(course.engine.federation.start), index + 1)
+        private = {name for name, role in roles.items() if role is Role.PRIVATE}
         assert set(visited.kept) == private
         for name in roles:
             assert (name.encode() in visited.payload) == (roles[name] is Role.SHARED)
@@ -114,6 +117,19 @@ def test_the_same_seed_gives_the_same_bits_in_any_order_of_visits(course: Course
 def test_another_seed_gives_other_bits(course: Course) -> None:
     """Law 11."""
     assert two_rounds(course.method, seed=1).payloads != course.payloads
+
+
+def test_fedprox_with_mu_0_is_fedavg() -> None:
+    """Law 8, bit by bit, and not so with another μ."""
+
+    def payloads(mu: float) -> list[bytes]:
+        prox = method("fedprox_lora", "shared")
+        phases = fedprox_lora.build(fedprox_lora.Knobs(mu=mu)).phases
+        return list(two_rounds(replace(prox, strategy=replace(prox.strategy, phases=phases))).payloads.values())
+
+    fedavg = list(two_rounds(method("fedavg_lora", "shared")).payloads.values())
+    assert payloads(0.0) == fedavg
+    assert payloads(10.0) != fedavg
 
 
 @pytest.mark.parametrize(("ranks", "alphas"), [((1, 1), (1.0, 1.0)), ((3, 2), (6.0, 1.0)), ((2, 5), (0.5, 8.0))])

@@ -1,0 +1,29 @@
+"""What is added to the task's loss while a client trains."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedcmr.strategy.strategy import Outputs
+from fedcmr.tensors import Tensors
+
+
+@dataclass(frozen=True)
+class Proximal:
+    """(μ / 2) Σ ‖θ − θ_received‖² over the tensors that train: a client does not stray far from where it began.
+
+    Args:
+        mu: ≥ 0.
+    Source: Li et al. 2020, https://arxiv.org/abs/1812.06127.
+    """
+
+    mu: float
+
+    def __post_init__(self) -> None:
+        if self.mu < 0:
+            raise ValueError(f"algorithm.mu={self.mu:g}: expected at least 0.")
+
+    def __call__(self, live: Tensors, received: Tensors, kept: Tensors, outputs: Outputs) -> Tensor:
+        squares = [(tensor - received[name]).square().sum() for name, tensor in live.items()]
+        return 0.5 * self.mu * torch.stack(squares).sum()
