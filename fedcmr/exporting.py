@@ -101,7 +101,7 @@ def finished(run: Path, client: str = "", fold: int = 0) -> Finished:
     roles = strategy.roles(list(start), knobs.rounds)
     if not client and not any(TensorName.parse(name).is_head for name in shared):
         raise ValueError(f"The run shares no head: a new client has no model. Name one of {', '.join(clients)}.")
-    visit = Visit(knobs.rounds, client or "a new client", 0, 0, 0.0, roles=roles)
+    visit = Visit(knobs.rounds, client or "a new client", 0, 0, 0.0, roles=roles, trains=False)
     model.load(strategy.install({**start, **kept}, Server(knobs.rounds, shared).sent, start, visit))
     return Finished(model.eval(), strategy, task, client, said)
 

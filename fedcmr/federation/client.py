@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -104,7 +104,7 @@ def predict(
         part: "train", "val" or "test".
         view: "personal" (shared and own tensors) or "global" (shared tensors, private ones as they were at the start).
     """
-    record = _record(federation, client, server.round, ())
+    record = replace(_record(federation, client, server.round, ()), trains=False)
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
     with one_thread(), quiet():

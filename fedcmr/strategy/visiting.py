@@ -19,6 +19,7 @@ class Visit:
         rank: rank of each of its branches.
         participants: all clients of the round, in the order of names.
         roles: role of every tensor in this round.
+        trains: False where the client is only scored.
     """
 
     round: int
@@ -29,3 +30,4 @@ class Visit:
     rank: Mapping[str, int] = field(default_factory=dict)
     participants: tuple[str, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
+    trains: bool = True
