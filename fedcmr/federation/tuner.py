@@ -35,7 +35,7 @@ class Knobs:
     epochs: int = 1
     batch: int = 8
     optimizer: str = "adamw"
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
