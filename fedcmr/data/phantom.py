@@ -13,7 +13,7 @@ How hard it is, by controls alone, stands in experiments/phantom_difficulty.json
 disease from NOR with AUROC 0.93, on a vendor's scan parameters with 0.54, on the vendor's name with 0.53.
 What is simulated and after which sources stands in `phantoms/`: tissues.py, anatomy.py, heart.py, thorax.py,
 scanner.py, acquire.py; what `style=randomised` draws instead in randomised.py and randomised_scan.py. Of that style
-The 2156 pairs of ED and ES of configs/experiments/pretrain.yaml take 1.6 GB and, on two busy cores, twelve minutes.
+the 2156 pairs of ED and ES of configs/experiments/pretrain.yaml take 1.6 GB and seven minutes on two cores.
 """
 
 import argparse
