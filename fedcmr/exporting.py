@@ -110,7 +110,9 @@ def base(run: Path) -> Cardiac:
     """The run's frozen backbone and an untrained head, without branches: what its peft folder is put on."""
     config = _config(run)
     _, said = read_adapters(adapter_folder(run, 0, _folds(run)) / f"{SHARED}.safetensors")
-    return _empty(config, said, is_bare=True)[0].eval()
+    model = _empty(config, said, is_bare=True)[0].eval()
+    model.backbone.split = 0  # so that gradients reach peft's layers, whichever blocks they stand in
+    return model
 
 
 def _empty(config: Config, said: Mapping[str, object], is_bare: bool = False) -> tuple[Cardiac, Strategy, Task]:

@@ -72,6 +72,7 @@ def usual_model(workload: Workload, backbone: Backbone) -> nn.Module:
         if isinstance(module, BaseTunerLayer):
             module.set_adapter([branch.name for branch in branches])
     plain.head.requires_grad_(True)
+    backbone.split = blocks[0]  # what lies before runs without gradients, as with fedcmr's own adapters
     return plain
 
 
