@@ -59,11 +59,18 @@ def embed(run: Path, probe: Path, into: Path) -> str:
         raise ValueError(f"{run / WEIGHTS}: {len(content)} bytes; expected at most {LARGEST_BYTES}.")
     tiny.build(tiny.Knobs(path=str(run / WEIGHTS)))
     kept = {name: value for name, value in card.items() if name not in LEFT_OUT}
+    kept["command"] = without_out(card["command"])
     whole = {**kept, "licence": LICENCE, "use": USE, "limits": LIMITS, "scores": judged(probe, hashed)}
     into.parent.mkdir(exist_ok=True)
     into.write_bytes(content)
     into.with_suffix(".json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return f"{into.name}: {len(content)} bytes, SHA-256 {hashed}"
+
+
+def without_out(command: str) -> str:
+    """The command without the folder that it wrote to, which is a place on one machine."""
+    words = command.split()
+    return " ".join(word for at, word in enumerate(words) if "--out" not in words[max(at - 1, 0) : at + 1])
 
 
 def judged(probe: Path, hashed: str) -> dict[str, object]:

@@ -18,7 +18,7 @@ from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.readying import ready
 from fedcmr.reports import journal
-from fedcmr.reports.adapters import SHARED, adapter_folder, read_adapters, read_seen
+from fedcmr.reports.adapters import SHARED, adapter_folder, fold_count, read_adapters, read_seen
 from fedcmr.reports.folder import CONFIG
 from fedcmr.reports.journal import LAST, Reported
 from fedcmr.reports.summary import scopes
@@ -102,7 +102,7 @@ def _without_seen(parts: Parts, seen: frozenset[str], console: Console) -> Parts
 
 def _loaded(parts: Parts, run: Path) -> list[Loaded]:
     """Every fold's adapters. Raises: ValueError where they belong to another backbone or other classes."""
-    count = len(list((run / "adapters").glob("fold*"))) or 1
+    count = fold_count(run)
     found = []
     for fold in range(count):
         folder = adapter_folder(run, fold, count)

@@ -19,13 +19,12 @@ from fedcmr import catalogue
 from fedcmr.arguments import configuration_of
 from fedcmr.config import Config
 from fedcmr.data.store import write_whole
-from fedcmr.federation.rounds import Server
 from fedcmr.knobs import PatientKnobs, RunKnobs
 from fedcmr.models.adapters import merged, mixed, silenced
 from fedcmr.models.cardiac import HEAD, Cardiac
 from fedcmr.models.mapping import FOUNDATION_HEAD, to_foundation
 from fedcmr.parts import backbone_of, strategy_of
-from fedcmr.reports.adapters import SHARED, adapter_folder, read_adapters
+from fedcmr.reports.adapters import SHARED, adapter_folder, fold_count, read_adapters
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.strategy.visiting import Visit
 from fedcmr.tasks.detection import HEALTHY
@@ -74,7 +73,7 @@ def export(run: Path, form: str, client: str, fold: int, out: Path | None) -> Pa
     if form not in FORMATS:
         raise ValueError(catalogue.unknown("--format", form, FORMATS))
     found = finished(run, client, fold)
-    words = [form, *([client] if client else []), *([f"fold{fold}"] if _folds(run) > 1 else [])]
+    words = [form, *([client] if client else []), *([f"fold{fold}"] if fold_count(run) > 1 else [])]
     folder = out or run / "export" / "-".join(words)
     files = _merged(found) if form == MERGED else _peft(found)
     for name, content in files.items():
@@ -84,7 +83,7 @@ def export(run: Path, form: str, client: str, fold: int, out: Path | None) -> Pa
 
 def finished(run: Path, client: str = "", fold: int = 0) -> Finished:
     """Loads the model of a finished run. Arguments and errors as `export`."""
-    config, folds = _config(run), _folds(run)
+    config, folds = _config(run), fold_count(run)
     if not 0 <= fold < folds:
         raise ValueError(f"--fold {fold}: {run} has {folds}, counted from 0.")
     folder = adapter_folder(run, fold, folds)
@@ -102,14 +101,14 @@ def finished(run: Path, client: str = "", fold: int = 0) -> Finished:
     if not client and not any(TensorName.parse(name).is_head for name in shared):
         raise ValueError(f"The run shares no head: a new client has no model. Name one of {', '.join(clients)}.")
     visit = Visit(knobs.rounds, client or "a new client", 0, 0, 0.0, roles=roles, trains=False)
-    model.load(strategy.install({**start, **kept}, Server(knobs.rounds, shared).sent, start, visit))
+    model.load(strategy.install({**start, **kept}, shared, start, visit))
     return Finished(model.eval(), strategy, task, client, said)
 
 
 def base(run: Path) -> Cardiac:
     """The run's frozen backbone and an untrained head, without branches: what its peft folder is put on."""
     config = _config(run)
-    _, said = read_adapters(adapter_folder(run, 0, _folds(run)) / f"{SHARED}.safetensors")
+    _, said = read_adapters(adapter_folder(run, 0, fold_count(run)) / f"{SHARED}.safetensors")
     model = _empty(config, said, is_bare=True)[0].eval()
     model.backbone.split = 0  # so that gradients reach peft's layers, whichever blocks they stand in
     return model
@@ -189,10 +188,6 @@ def _config(run: Path) -> Config:
     if not (run / "adapters").is_dir():
         raise ValueError(f"{run} holds no finished run; expected one with adapters/. Finish it by --resume.")
     return configuration_of(run)
-
-
-def _folds(run: Path) -> int:
-    return len(list((run / "adapters").glob("fold*"))) or 1
 
 
 def _content(tensors: Mapping[str, Tensor]) -> bytes:

@@ -30,7 +30,7 @@ class TileConv2d(nn.Conv2d):
 
 
 class TileConv3d(nn.Conv3d):
-    """The same on three axes. One product of matrices: on a CPU its backward pass is many times as fast as that of
+    """The same on three axes. One product of matrices, whose backward pass on a CPU is faster than that of
     PyTorch's convolution. It leaves channels last in memory, as norms and depth-wise convolutions like them.
     """
 

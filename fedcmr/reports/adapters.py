@@ -24,6 +24,11 @@ def adapter_folder(run: Path, fold: int, folds: int) -> Path:
     return run / "adapters" / f"fold{fold}" if folds > 1 else run / "adapters"
 
 
+def fold_count(run: Path) -> int:
+    """How many folds a finished run has, 1 without folds."""
+    return len(list((run / "adapters").glob("fold*"))) or 1
+
+
 def write_adapters(folder: Path, shared: Tensors, kept: Mapping[str, Tensors], said: Mapping[str, object]) -> None:
     """Writes one file of shared tensors and one for each client.
 

@@ -20,6 +20,7 @@ def run(tmp_path: Path) -> Path:
     (folder / "weights.safetensors").write_bytes(content)
     hashed = hashlib.sha256(content).hexdigest()
     rewrite(folder, weights_sha256=hashed, data={"name": "phantom"}, clients_seen=["vendorA"], weights="w", heads=None)
+    rewrite(folder, command="python -m fedcmr.pretrain --config pretrain --out /made/run pretrain.epochs=2")
     judged = {"random": {"what": "random"}, "run": {"what": f"pre-trained (SHA-256 {hashed})", "scores": {"ACDC": 1}}}
     (tmp_path / "probe.json").write_text(json.dumps({"rows": judged, "studies": {}, "effort": {}}))
     return folder
@@ -38,6 +39,7 @@ def test_weights_come_with_their_card_their_scores_and_their_limits(run: Path, t
     assert card["scores"]["scores"] == {"ACDC": 1}
     assert card["limits"]
     assert "heads" not in card
+    assert card["command"] == "python -m fedcmr.pretrain --config pretrain pretrain.epochs=2"
 
 
 @pytest.mark.parametrize(
