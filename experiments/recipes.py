@@ -3,9 +3,10 @@
     python experiments/recipes.py --acdc DIR [--recipes a,b] [--runs FOLDER] [--out FILE.json] [key=value ...]
 
 All recipes start from the embedded backbone's own (configs/experiments/pretrain.yaml) on a third of its cohort and a
-fifth of its steps, and differ from it as `RECIPES` says. The judge is `backbone_probe.probe_weights` on ACDC's 60
+thirteenth of its steps, and differ from it as `RECIPES` says. The judge is `backbone_probe.probe_weights` on ACDC's 60
 development patients by five folds; the other 40 are never opened. What is finished is not done again.
-About twelve minutes a recipe on two cores, four for each of the two cohorts. `key=value` goes to every pre-training.
+About twenty minutes a recipe on one core, five for each of the two cohorts; two commands may share the folder if they
+name different recipes. `key=value` goes to every pre-training.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from backbone_probe import probe_weights
 
 from fedcmr.pretraining.card import CARD, WEIGHTS, read_card
 
-EQUAL = ("data.scale=0.5", "pretrain.epochs=7", "pretrain.picture_every=7")
+EQUAL = ("data.scale=0.5", "pretrain.epochs=6", "pretrain.picture_every=6", "pretrain.devices=1", "pretrain.batch=4")
 MASKED = ("pretrain.masked=1", "pretrain.segment=0", "pretrain.measure=0")
 REALISTIC = ("data.style=realistic",)
 RECIPES: Mapping[str, Sequence[str]] = {
@@ -29,12 +30,12 @@ RECIPES: Mapping[str, Sequence[str]] = {
     "without segmentation": ("pretrain.segment=0",),
     "with masked patches": ("pretrain.masked=1",),
     "masked patches alone": MASKED,
-    "masked patches of single frames": (*MASKED, "pretrain.channels=single", "pretrain.epochs=4"),
+    "masked patches of single frames": (*MASKED, "pretrain.channels=single", "pretrain.epochs=3"),
     "realistic phantoms": REALISTIC,
     "realistic phantoms, masked patches alone": (*REALISTIC, *MASKED),
 }
 """Name -> what differs. Without measures nothing asks for the quantities that define a diagnosis. Single frames are
-twice as many images, so they take about half the epochs.
+twice as many images, so they take half the epochs.
 """
 
 
