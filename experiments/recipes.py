@@ -32,7 +32,7 @@ RECIPES: Mapping[str, Sequence[str]] = {
     "masked patches alone": MASKED,
     "masked patches of single frames": (*MASKED, "pretrain.channels=single", "pretrain.epochs=3"),
     "realistic phantoms": REALISTIC,
-    "realistic phantoms, masked patches alone": (*REALISTIC, *MASKED),
+    "masked patches of realistic phantoms": (*REALISTIC, *MASKED),
 }
 """Name -> what differs. Without measures nothing asks for the quantities that define a diagnosis. Single frames are
 twice as many images, so they take half the epochs.
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     found: dict[str, object] = {}
     for name in names:
-        folder, began = said.runs / name.replace(" ", "-").replace(",", ""), time.perf_counter()
+        folder, began = said.runs / name.replace(" ", "-"), time.perf_counter()
         if not is_finished(folder) and (failed := train(folder, [*EQUAL, *RECIPES[name], *said.overrides])):
             return failed
         minutes = (time.perf_counter() - began) / 60
