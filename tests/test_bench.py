@@ -15,12 +15,13 @@ import torch
 
 from fedcmr import bench
 from fedcmr.benchmarks import benchmark as whole
+from fedcmr.benchmarks.arithmetic import constant_share
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Overhead, Timed, break_even_rounds, fill, measure, once
 from fedcmr.benchmarks.memory import apart, by_clients, peak_bytes
 from fedcmr.benchmarks.reading import reading
-from fedcmr.benchmarks.rows import ROWS
+from fedcmr.benchmarks.rows import ROWS, TRIED
 from fedcmr.benchmarks.workload import SHAPES, SMALLEST, Stage, Workload, cases, stage
 
 STEPS = 3
@@ -122,7 +123,12 @@ def test_bench_json_has_the_fields_of_the_contract(found: Found, tmp_path: Path)
         assert 0 < seconds["min"] <= seconds["median"] <= seconds["max"]
         assert row["ratio_to_bound"] == seconds["median"] / written["rows"][0]["seconds_per_round"]["median"]
         assert row["peak_memory_bytes"] > 0
+        assert row["seconds_per_run"] > row["seconds_to_first_round"] > 0
     assert written["rows"][0]["ratio_to_bound"] == 1
+    assert [(row["name"], row["ratio_to_fedcmr"] == 1) for row in written["tried"]] == [
+        ("fedcmr", True),
+        ("bf16", False),
+    ]
     assert written["overhead_ms_per_visit"] == 2
     assert written["prefix_seconds"] > 0
     assert "break_even_rounds" in written
@@ -145,7 +151,7 @@ def test_bench_md_tells_every_row_and_every_visit(found: Found, tmp_path: Path) 
     whole.write(found, tmp_path)
     text = (tmp_path / "bench.md").read_text()
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in tables} == {6, 8}
+    assert {line.count("|") for line in tables} == {4, 6, 8}
     assert all(any(line.startswith(f"| {name} |") for line in tables) for name in ROWS)
     assert all(any(line.startswith(f"| {count} |") for line in tables) for count in (1, 7, 4, 16, 64, 256))
     assert torch.__version__ in text
@@ -185,3 +191,15 @@ def test_the_command_measures_the_embedded_backbone(tmp_path: Path, capsys: pyte
     assert (tmp_path / "new" / "bench.md").read_text() in capsys.readouterr().out
     rows = json.loads((tmp_path / "new" / "bench.json").read_text())["rows"]
     assert all(row["peak_memory_bytes"] > row["peak_memory_of_imports_bytes"] for row in rows)
+
+
+def test_bfloat16_trains_on_the_same_batches(ready: Stage, rows: dict[str, Timed]) -> None:
+    # 8 bits of mantissa: 0.4 % of each number, some of it through three steps
+    assert once(TRIED["bf16"], ready).loss == pytest.approx(rows["fedcmr"].loss, rel=0.02)
+    assert once(TRIED["bf16"], ready).loss != rows["fedcmr"].loss
+
+
+def test_the_constant_share_by_hand() -> None:
+    # D = 16, T = 1 + 4: forward 2 (12·256 + 2·80) = 6464, backward 12·256 + 4·80 + 9·256 + 4·80 = 6016
+    # 5 training cases, 3 passes over 2 validation cases: 11 · 768 / (5 · 12480 + 6 · 6464)
+    assert constant_share(WORKLOAD) == pytest.approx(8448 / 101184)

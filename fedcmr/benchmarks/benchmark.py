@@ -11,7 +11,7 @@ from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_of_a_visit
 from fedcmr.benchmarks.memory import apart, by_clients, peak_of
 from fedcmr.benchmarks.reading import reading
-from fedcmr.benchmarks.rows import ROWS
+from fedcmr.benchmarks.rows import ROWS, TRIED
 from fedcmr.benchmarks.text import as_text
 from fedcmr.benchmarks.workload import Workload, stage
 from fedcmr.data.store import write_whole
@@ -42,13 +42,15 @@ def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
         for count in OTHER_VISITS:
             say(f"A visit of {count} training cases")
             visits[count] = measure(replace(workload, training=count), folder, 1, say)
-        say("Memory, each row in a process of its own")
+        say("What might win more")
+        tried = measure(workload, folder, repeats, say, TRIED)
+        say("Memory and first round, each row in a process of its own")
         peaks = {row: apart(peak_of, row, workload, folder) for row in ROWS}
         clients = apart(by_clients, workload, folder)
     say("Reading of images")
     read = reading()
     say("Overhead of a visit")
-    return Found(size, workload, rows, peaks, visits, prefix_seconds, overhead_of_a_visit(), clients, read, on)
+    return Found(size, workload, rows, peaks, visits, tried, prefix_seconds, overhead_of_a_visit(), clients, read, on)
 
 
 def write(found: Found, folder: Path) -> None:

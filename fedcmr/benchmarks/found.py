@@ -4,10 +4,15 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from fedcmr.benchmarks.measuring import BOUND, Measured, Overhead, Timed, break_even_rounds
+from fedcmr.benchmarks.arithmetic import constant_share
+from fedcmr.benchmarks.measuring import BOUND, FEDCMR, Measured, Overhead, Timed, break_even_rounds
 from fedcmr.benchmarks.memory import ManyClients, Peak
 from fedcmr.benchmarks.reading import Reading
 from fedcmr.benchmarks.workload import Workload
+from fedcmr.knobs import RunKnobs
+
+ROUNDS = RunKnobs().rounds
+FROM_PREFIXES = (BOUND, FEDCMR)
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Found:
         rows: the benchmark visit, by row.
         peaks: name of the row -> memory.
         visits: number of training cases -> rows of other visits.
+        tried: what might win more, by row, beside fedcmr in the same turns.
         prefix_seconds: to make the prefixes of the benchmark visit and write them.
         overhead: of a visit and its scoring.
         clients: memory of many clients.
@@ -32,11 +38,20 @@ class Found:
     rows: Measured
     peaks: Mapping[str, Peak]
     visits: Mapping[int, Measured]
+    tried: Measured
     prefix_seconds: float
     overhead: Overhead
     clients: tuple[ManyClients, ...]
     reading: Reading
     machine: Mapping[str, object]
+
+    def seconds_to_first_round(self, row: str) -> float:
+        """From a fresh process with nothing on disk to the end of the client's first round, imports left out."""
+        return self.peaks[row].seconds + (self.prefix_seconds if row in FROM_PREFIXES else 0.0)
+
+    def seconds_per_run(self, row: str) -> float:
+        """Of the client's rounds in a run of the default length, with what comes before the first: computed."""
+        return self.seconds_to_first_round(row) + (ROUNDS - 1) * self.rows[row].median
 
 
 def as_json(found: Found) -> dict[str, object]:
@@ -46,6 +61,8 @@ def as_json(found: Found) -> dict[str, object]:
             **_row(name, timed, found.rows[BOUND]),
             "peak_memory_bytes": found.peaks[name].round,
             "peak_memory_of_imports_bytes": found.peaks[name].imports,
+            "seconds_to_first_round": found.seconds_to_first_round(name),
+            "seconds_per_run": found.seconds_per_run(name),
         }
         for name, timed in found.rows.items()
     ]
@@ -59,6 +76,8 @@ def as_json(found: Found) -> dict[str, object]:
         "visit": {**asdict(found.workload), "epochs": 1, "views": 2},
         "rows": rows,
         "visits": visits,
+        "tried": [_tried(name, timed, found.tried[FEDCMR]) for name, timed in found.tried.items()],
+        "constant_share": constant_share(found.workload),
         "prefix_seconds": found.prefix_seconds,
         "break_even_rounds": break_even_rounds(found.rows, found.prefix_seconds),
         "overhead_ms_per_visit": spread(found.overhead.ms)["median"],
@@ -72,6 +91,15 @@ def as_json(found: Found) -> dict[str, object]:
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Median, smallest and largest."""
     return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def _tried(name: str, timed: Timed, ours: Timed) -> dict[str, object]:
+    return {
+        "name": name,
+        "seconds_per_round": spread(timed.seconds),
+        "ratio_to_fedcmr": timed.median / ours.median,
+        "loss": timed.loss,
+    }
 
 
 def _row(name: str, timed: Timed, bound: Timed) -> dict[str, object]:

@@ -4,7 +4,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,8 +50,8 @@ class Timed:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a visit and its scoring cost beside their arithmetic, in milliseconds, for each repeat: Trainers, loaders,
-    prefixes read from disk, seeding, hashing, packing, the server's mean and the scores.
+    """What a visit and its scoring cost beside their arithmetic, in milliseconds, for each repeat: the Trainer's loops,
+    loaders, prefixes read from disk, seeding, hashing, packing, the server's mean and the scores.
 
     Args:
         ms: by the clock on the wall.
@@ -66,21 +66,21 @@ Measured = dict[str, Timed]
 """Name of the row -> what was measured of it."""
 
 
-def measure(workload: Workload, folder: Path, repeats: int, say: Say) -> Measured:
-    """Every row of one workload, `repeats` times each; the row that goes first changes from repeat to repeat.
+def measure(workload: Workload, folder: Path, repeats: int, say: Say, rows: Mapping[str, Row] = ROWS) -> Measured:
+    """These rows of one workload, `repeats` times each; the row that goes first changes from repeat to repeat.
 
     Args:
         folder: of prefixes; those that are missing are made first, untimed.
     """
     ready = stage(workload, folder)
     fill(ready)
-    names = list(ROWS)
+    names = list(rows)
     found: dict[str, list[Timed]] = {name: [] for name in names}
     with settled():
         for repeat in range(repeats):
             first = repeat % len(names)
             for name in (*names[first:], *names[:first]):
-                found[name].append(once(ROWS[name], ready))
+                found[name].append(once(rows[name], ready))
                 say(f"  {name}: {found[name][-1].seconds[0]:.3f} s ({repeat + 1} of {repeats})")
     return {name: _together(members) for name, members in found.items()}
 

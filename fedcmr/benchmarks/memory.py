@@ -1,7 +1,8 @@
-"""Memory of a row, and of many clients: each measured in a process of its own, which has done nothing else."""
+"""Memory of a row, its first round, and many clients: each in a process of its own, which has done nothing else."""
 
 import resource
 import sys
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -24,15 +25,17 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Peak:
-    """Largest resident memory of a process, in bytes.
+    """Largest resident memory of a process, in bytes, and how long it takes to its first round.
 
     Args:
         imports: after importing what the row needs, before any model.
         round: after one round, model and cases included.
+        seconds: from there to the end of that round, with the making of model and cases; prefixes are there already.
     """
 
     imports: int
     round: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,9 @@ def peak_of(row: str, workload: Workload, folder: Path) -> Peak:
     Args:
         folder: of prefixes that are there already, so that making them does not count.
     """
-    imports = peak_bytes()
+    imports, began = peak_bytes(), time.perf_counter()
     ROWS[row](stage(workload, folder))()
-    return Peak(imports, peak_bytes())
+    return Peak(imports, peak_bytes(), time.perf_counter() - began)
 
 
 def by_clients(workload: Workload, folder: Path, counts: Sequence[int] = CLIENTS) -> tuple[ManyClients, ...]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedcmr.benchmarks.found import Found, spread
+from fedcmr.benchmarks.arithmetic import constant_share
+from fedcmr.benchmarks.found import ROUNDS, Found, spread
 from fedcmr.benchmarks.measuring import BOUND, FEDCMR, break_even_rounds
 from fedcmr.benchmarks.reading import CINE
 from fedcmr.benchmarks.usual import HAS_PEFT
@@ -22,7 +23,9 @@ def as_text(found: Found) -> str:
     sections = {
         f"# What a round costs: size {found.size}": _rows(found),
         "## Visits of other sizes": _other_visits(found),
+        "## A whole run": _runs(found),
         "## Prefixes and overhead": _prefixes_and_overhead(found),
+        "## What might win more": _tried(found),
         "## Memory by clients": _clients(found),
         "## Reading": _reading(found),
         "## Machine": [f"- {word.replace('_', ' ')}: {value}" for word, value in found.machine.items()],
@@ -74,6 +77,31 @@ def _other_visits(found: Found) -> list[str]:
     ]
     note = "Seconds a round, and ratio to the bound; a single repeat each."
     return [*_table(["training cases", *found.rows], cells), "", note]
+
+
+def _runs(found: Found) -> list[str]:
+    head = ["row", "to the end of the first round, s", f"run of {ROUNDS} rounds, s"]
+    cells = [
+        [row, f"{found.seconds_to_first_round(row):.2f}", f"{found.seconds_per_run(row):.1f}"] for row in found.rows
+    ]
+    note = (
+        "First round: from a fresh process after its imports, with the making of model, volumes and prefixes. The run "
+        "is computed: the first round, and the others at their median."
+    )
+    return [*_table(head, cells), "", note]
+
+
+def _tried(found: Found) -> list[str]:
+    ours, half = found.tried[FEDCMR], found.tried["bf16"]
+    return [
+        f"- bfloat16 (prefixes kept in it, forward passes under autocast): {half.median:.3f} s a round where fedcmr "
+        f"took {ours.median:.3f} s in the same turns, {half.median / ours.median:.2f} x; mean loss {half.loss:.4f} and "
+        f"{ours.loss:.4f}.",
+        "- Queries, keys and values of the first adapted block, without its branches, are constant: "
+        f"{constant_share(found.workload):.1%} of a round's multiplications, by count. Kept, they would make a prefix "
+        "2.5 times as large, and are not.",
+        "- Scoring with merged branches, and no gradient for the first adapted block's input, are in fedcmr's row.",
+    ]
 
 
 def _prefixes_and_overhead(found: Found) -> list[str]:

@@ -67,12 +67,14 @@ class Stage:
         model: frozen backbone, adapters and head; one for all rows that keep theirs.
         volumes: case -> volume, all of them in memory.
         prefixes: case -> frozen prefix, kept on disk.
+        halved: the same, kept in bfloat16.
     """
 
     workload: Workload
     model: Cardiac
     volumes: Fetch
     prefixes: Fetch
+    halved: Fetch
 
     def federation(self, fetch: Fetch) -> Federation:
         """The client around the model, as a run would make it, with volumes or with prefixes."""
@@ -86,16 +88,20 @@ def stage(workload: Workload, folder: Path) -> Stage:
         folder: of the prefixes; two stages of one shape and seed may share it.
     """
     model = adapted(workload.shape, seeded(workload.shape, workload.seed, "seeded random weights"), workload.seed)
-    entries = Prefixes(folder, model.backbone, model.backbone.split)
     made = {case.id: volume(workload, case) for case in (*cases(workload).train, *cases(workload).val)}
 
     def volumes(case: Case, view: int) -> Mapping[str, Tensor]:
         return {VIEW: made[case.id]}
 
-    def prefixes(case: Case, view: int) -> Mapping[str, Tensor]:
-        return entries.get(f"{case.id}, seed {workload.seed}", view, lambda: model.prefix_of(volumes(case, view)))
+    def kept_in(dtype: torch.dtype) -> Fetch:
+        entries = Prefixes(folder, model.backbone, model.backbone.split, dtype)
 
-    return Stage(workload, model, volumes, prefixes)
+        def fetch(case: Case, view: int) -> Mapping[str, Tensor]:
+            return entries.get(f"{case.id}, seed {workload.seed}", view, lambda: model.prefix_of(volumes(case, view)))
+
+        return fetch
+
+    return Stage(workload, model, volumes, kept_in(torch.float32), kept_in(torch.bfloat16))
 
 
 def strategy() -> Strategy:
