@@ -127,6 +127,8 @@ def _empty(config: Config, said: Mapping[str, object], is_bare: bool = False) ->
 
 
 def _merged(found: Finished) -> dict[str, bytes]:
+    if not all(layer.can_merge for layer in found.model.backbone.adapted.values()):
+        raise ValueError("Each token has its own mix of the branches, which no weight can say: nothing to merge.")
     with found.as_tested() as model, merged(model.backbone):
         tensors = to_foundation(model.backbone, model.head)
     said = {"format": MERGED, **_card(found), "shape": asdict(found.model.backbone.shape)}

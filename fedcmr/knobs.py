@@ -34,14 +34,18 @@ class RunKnobs:
         rounds: how many, ≥ 1.
         seed: of starting values, batch order, choice of views and participation.
         quorum: fewest updates that a round may be closed with, ≥ 1.
+        participation: share of the clients that is drawn for each round, in (0, 1]; never fewer than the quorum.
     """
 
     clients: tuple[str, ...] = ()
     rounds: int = 15
     seed: int = 0
     quorum: int = 1
+    participation: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.participation <= 1:
+            raise ValueError(f"participation={self.participation:g}: expected a share in (0, 1].")
         if self.rounds < 1 or self.quorum < 1:
             raise ValueError(f"rounds={self.rounds}, quorum={self.quorum}: expected both at least 1.")
 

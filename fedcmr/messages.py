@@ -61,6 +61,8 @@ class Round:
         refused: updates that were not let in.
         private_hashes: client -> SHA-256 of the tensors that it keeps; what a rerun must repeat.
         fold: number of the fold from 0.
+        aggregation: "error" of averaging the factors apart, ‖Σ p B A − (Σ p B)(Σ p A)‖ / ‖Σ p B A‖, and "cosine", the
+            mean over pairs of clients of the cosine between their changes; None where it is undefined.
     """
 
     number: int
@@ -72,6 +74,7 @@ class Round:
     refused: Sequence[Refusal] = ()
     private_hashes: Mapping[str, str] = field(default_factory=dict)
     fold: int = 0
+    aggregation: Scores = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

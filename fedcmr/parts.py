@@ -16,7 +16,7 @@ from fedcmr.federation.trainers import device_of
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.inputs import Inputs
 from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs
-from fedcmr.models.adapters import inject
+from fedcmr.models.adapters import IN_BLOCK, chosen_blocks, inject, unfreeze
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.roles import HeadOwner
@@ -127,7 +127,7 @@ class Parts:
         visit = self.config.of("visit", VisitKnobs)
         if self.strategy.optimizer:
             visit = replace(visit, optimizer=self.strategy.optimizer)
-        start = self.model.start(self.config.of("", RunKnobs).seed)
+        start = self.strategy.completed(self.model.start(self.config.of("", RunKnobs).seed))
         inputs = self.inputs()
         splits = self.folds[self.recipe.fold]
         if self.strategy.pool:
@@ -212,5 +212,15 @@ def backbone_of(config: Config, strategy: Strategy) -> Backbone:
     backbone: Backbone = entry.build(config.sections["backbone"][0])
     adapter = config.of("adapter", AdapterKnobs)
     seed = config.of("", RunKnobs).seed
-    inject(backbone, strategy.branches, adapter.blocks, adapter.layers, seed, adapter.dropout)
+    adapt(backbone, strategy, adapter, seed)
     return backbone
+
+
+def adapt(backbone: Backbone, strategy: Strategy, knobs: AdapterKnobs, seed: int) -> None:
+    """Puts the strategy's branches and gates into the backbone, and opens the layers that it trains themselves."""
+    inject(backbone, strategy.branches, knobs.blocks, knobs.layers, seed, knobs.dropout, strategy.gating)
+    blocks = chosen_blocks(knobs.blocks, backbone.depth)
+    per_block = [
+        f"encoder.blocks.{index}.{layer}" for index in blocks for layer in strategy.opened if layer in IN_BLOCK
+    ]
+    unfreeze(backbone, [*per_block, *(layer for layer in strategy.opened if layer not in IN_BLOCK)])

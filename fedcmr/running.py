@@ -25,6 +25,7 @@ from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down
+from fedcmr.strategy.participating import Drawn
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> F
         server = state.load(engine, saved[-1]) if saved else engine.initial()
         past = _forget_later(folder, fold, server.round)
         began = time.perf_counter()
-        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum):
+        draw = Drawn(knobs.participation, knobs.quorum, knobs.seed)
+        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum, draw):
             match event:
                 case Visited(handover, number):
                     progress.visited(handover.client, handover.loss)

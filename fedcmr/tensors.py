@@ -1,4 +1,4 @@
-"""Named tensors: the name grammar, the branches beside a layer, and arithmetic over dictionaries of tensors.
+"""Named tensors: the name grammar, and arithmetic over dictionaries of tensors.
 
     encoder.blocks.11.attn.q.branches.global.A     branch "global", factor A   (R, D_in)
     encoder.blocks.11.attn.q.branches.local.B      branch "local", factor B    (D_out, R)
@@ -21,32 +21,7 @@ from torch import Tensor
 Tensors = Mapping[str, Tensor]
 
 HEAD_OWNERS = ("global", "local")
-
-
-@dataclass(frozen=True)
-class Branch:
-    """One low-rank branch beside each adapted layer: x ↦ s B A x with s = alpha / rank.
-
-    Args:
-        name: its word in tensor names, for example "global" or "local".
-        rank: R ≥ 1.
-        alpha: > 0, dimensionless.
-    Raises: ValueError outside these ranges or where the name is not a lower-case word.
-    """
-
-    name: str
-    rank: int = 8
-    alpha: float = 8.0
-
-    def __post_init__(self) -> None:
-        if not (self.name.isidentifier() and self.name.islower()):
-            raise ValueError(f"Branch name '{self.name}': expected one lower-case word such as 'global'.")
-        if self.rank < 1 or not self.alpha > 0:
-            raise ValueError(f"Branch '{self.name}': rank {self.rank} and alpha {self.alpha}; expected ≥ 1 and > 0.")
-
-    @property
-    def scale(self) -> float:
-        return self.alpha / self.rank
+AUX = "aux"
 
 
 @dataclass(frozen=True)
@@ -92,7 +67,7 @@ class TensorName:
         words = text.split(".")
         if any(not word for word in words):
             raise _ungrammatical(text, "an empty word between two dots")
-        if words[0] == "aux":
+        if words[0] == AUX:
             if len(words) < 3:
                 raise _ungrammatical(text, "'aux' without a kind and the name it belongs to")
             inner = TensorName.parse(".".join(words[2:]))
@@ -118,7 +93,7 @@ class TensorName:
             words = [self.layer, "delta"]
         else:
             words = [self.layer, "weights", self.leaf]
-        prefix = ["aux", self.aux] if self.aux else []
+        prefix = [AUX, self.aux] if self.aux else []
         return ".".join(word for word in [*prefix, *words] if word)
 
 
@@ -139,13 +114,9 @@ def _ungrammatical(text: str, met: str) -> ValueError:
     return ValueError(f"Tensor name '{text}': {met}. Expected one of the forms listed in fedcmr/tensors.py.")
 
 
-def starting_generator(seed: int, name: str) -> torch.Generator:
-    """A generator for the starting value of one tensor: a function of (run seed, name) and nothing else.
-
-    So a frozen A is equal at every client without being sent, and the A of two branches differ.
-    """
-    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+def control_of(name: str) -> str:
+    """Name of the control variate that belongs to a tensor."""
+    return f"{AUX}.control.{name}"
 
 
 def add(left: Tensors, right: Tensors) -> dict[str, Tensor]:

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from fedcmr import catalogue
+from fedcmr.branches import starting_generator
 from fedcmr.federation.door import hand_over, let_in
 from fedcmr.messages import Server, Update
 from fedcmr.strategy.roles import HeadOwner, Role
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.strategy.visiting import Visit
-from fedcmr.tensors import TensorName, Tensors, digest, scaled, select, starting_generator
+from fedcmr.tensors import TensorName, Tensors, digest, scaled, select
 
 EXEMPTIBLE = ("order", "scale", "consensus", "alone", "exactness", "return")
 """The laws that ask for a property which a method may lack; its EXCEPTIONS then say so, and why. No method is exempt
@@ -106,25 +107,36 @@ def start(method: Method, seed: int = 0) -> dict[str, Tensor]:
         for branch in method.strategy.branches:
             shapes[f"{layer}.branches.{branch.name}.A"] = (branch.rank, D_in)
             shapes[f"{layer}.branches.{branch.name}.B"] = (D_out, branch.rank)
+    for layer in method.strategy.opened:
+        path = layer if layer.startswith("encoder") else f"encoder.blocks.5.{layer}"
+        shapes |= {f"{path}.weights.weight": (24,), f"{path}.weights.bias": (24,)}
     for prefix in [f"head.{owner}" for owner in method.owners] or ["head"]:
         shapes |= {f"{prefix}.sax.weight": (2, 24), f"{prefix}.sax.bias": (2,)}
-    return {
+    values = {
         name: torch.zeros(shape) if name.endswith(".B") else drawn(seed, name, shape) for name, shape in shapes.items()
     }
+    gating = method.strategy.gating
+    for layer, (_, D_in) in LAYERS.items():
+        gates = gating.start(D_in) if gating else {}
+        values |= {f"{layer}.gate.{branch}": gate for branch, gate in gates.items()}
+    return method.strategy.completed(values)
 
 
 def drawn(seed: int, name: str, shape: Sequence[int]) -> Tensor:
-    return torch.randn(*shape, generator=starting_generator(seed, name)) / 5
+    return torch.randn(tuple(shape), generator=starting_generator(seed, name)) / 5
 
 
 @dataclass(frozen=True)
 class Visited:
-    """What a made visit leaves: the update that came in at the server's door, the bytes it came as, and the rest."""
+    """What a made visit leaves: the update that came in at the server's door, the bytes it came as, what has a role, what
+    is kept, and the whole model, with what was folded into it.
+    """
 
     update: Update
     payload: bytes
     trained: Tensors
     kept: Tensors
+    model: Tensors
 
 
 def record(method: Method, client: str, round: int) -> Visit:
@@ -135,10 +147,15 @@ def record(method: Method, client: str, round: int) -> Visit:
         cases=method.cases[client],
         steps=10,
         lr=1e-3,
-        rank={branch.name: branch.rank for branch in strategy.branches},
+        rank=rank_of(method, client),
         participants=tuple(method.cases),
         roles=strategy.roles(list(start(method)), round),
     )
+
+
+def rank_of(method: Method, client: str) -> dict[str, int]:
+    place = sorted(method.cases).index(client)
+    return {branch.name: branch.rank_of(place) for branch in method.strategy.branches}
 
 
 def install(method: Method, client: str, server: Server, kept: Tensors) -> Tensors:
@@ -175,15 +192,18 @@ def visit(method: Method, client: str, server: Server, kept: Tensors, train: Tra
     trainable = frozenset(
         name
         for name, role in visit.roles.items()
-        if role is not Role.FROZEN and any(phase.train(TensorName.parse(name)) for phase in phases)
+        if role is not Role.FROZEN
+        and not TensorName.parse(name).aux
+        and any(phase.train(TensorName.parse(name)) for phase in phases)
     )
     received = install(method, client, server, kept)
-    trained = train(received, trainable, visit.round, client)
+    whole = train(received, trainable, visit.round, client)
+    trained = {name: whole[name] for name in visit.roles}
     handed, keep = method.strategy.finish(received, trained, kept, visit)
     update = Update(client, visit.round, handed, visit.cases, {"log_loss": 0.5}, digest(keep))
     payload = hand_over(update, visit.roles)
-    awaited = {name: tensor for name, tensor in server.sent.items() if visit.roles[name] is Role.SHARED}
-    return Visited(let_in(payload, client, visit.round, awaited), payload, trained, keep)
+    awaited = method.strategy.awaited(start(method), visit.round, visit.rank)
+    return Visited(let_in(payload, client, visit.round, awaited), payload, trained, keep, whole)
 
 
 def close(method: Method, updates: Sequence[Update], server: Server) -> Server:
@@ -231,14 +251,19 @@ def product(method: Method, tensors: Tensors, branches: Sequence[str]) -> dict[s
 
 def shared_branches(method: Method, round: int) -> list[str]:
     roles = method.strategy.roles(list(start(method)), round)
-    private = {TensorName.parse(name).branch for name, role in roles.items() if role is Role.PRIVATE}
+    factors = {name: role for name, role in roles.items() if TensorName.parse(name).is_factor}
+    private = {TensorName.parse(name).branch for name, role in factors.items() if role is Role.PRIVATE}
     return [branch.name for branch in method.strategy.branches if branch.name not in private]
 
 
 def shared(method: Method, tensors: Tensors, round: int) -> dict[str, Tensor]:
     """The shared part of a model: W of each layer, and the shared tensors that are no factors."""
     roles = method.strategy.roles(list(tensors), round)
-    others = [name for name, role in roles.items() if role is Role.SHARED and not TensorName.parse(name).is_factor]
+    others = [
+        text
+        for text, role in roles.items()
+        if role is Role.SHARED and not ((name := TensorName.parse(text)).is_factor or name.aux or name.is_delta)
+    ]
     return {**product(method, tensors, shared_branches(method, round)), **select(tensors, others)}
 
 

@@ -19,9 +19,10 @@ from fedcmr.data.splits import Split
 from fedcmr.engines.in_process import InProcess
 from fedcmr.federation.client import Federation
 from fedcmr.federation.tuner import Knobs
-from fedcmr.models.adapters import inject
+from fedcmr.knobs import AdapterKnobs
 from fedcmr.models.backbone import Backbone, BackboneShape, seeded
 from fedcmr.models.cardiac import Cardiac
+from fedcmr.parts import adapt
 from fedcmr.tasks import detection
 
 SHAPE = BackboneShape(sax=(32, 32, 8), width=16, depth=3, heads=2, stem_channels=(4, 8), stem_blocks=1, patch=(8, 8, 1))
@@ -62,7 +63,7 @@ def split(clients: Mapping[str, int]) -> Split:
 def adapted(method: Method, seed: int = 0) -> Cardiac:
     task = detection.build(detection.Knobs())
     model = backbone()
-    inject(model, method.strategy.branches, "last-2", ("attn.q", "mlp.fc1"), seed, 0.0)
+    adapt(model, method.strategy, AdapterKnobs(layers=("attn.q", "mlp.fc1")), seed)
     return Cardiac(model, task.head(model.width, model.views, method.owners))
 
 
@@ -75,7 +76,13 @@ def federation(method: Method, seed: int = 0) -> Federation:
     }
     knobs = replace(Knobs(), batch=4, lr=0.01)
     return Federation(
-        model, model.start(seed), clients, method.strategy, detection.build(detection.Knobs()), knobs, seed
+        model,
+        method.strategy.completed(model.start(seed)),
+        clients,
+        method.strategy,
+        detection.build(detection.Knobs()),
+        knobs,
+        seed,
     )
 
 

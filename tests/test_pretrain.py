@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from fedcmr.branches import starting_generator
 from fedcmr.data.cases import Case, Frame
 from fedcmr.models import tiny
 from fedcmr.models.shape import BackboneShape
@@ -23,7 +24,6 @@ from fedcmr.pretraining.images import Order, Sight
 from fedcmr.pretraining.knobs import Knobs
 from fedcmr.pretraining.learner import Learner, share_of_rate
 from fedcmr.pretraining.material import Material
-from fedcmr.tensors import starting_generator
 
 SHAPE = BackboneShape(
     sax=(32, 32, 8), frames=1, width=24, depth=2, heads=2, stem_channels=(4, 6), stem_blocks=1, patch=(4, 4, 1)

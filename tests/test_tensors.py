@@ -6,20 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from fedcmr.tensors import (
-    Branch,
-    TensorName,
-    add,
-    count_bytes,
-    digest,
-    dot,
-    mean,
-    scaled,
-    select,
-    squared_norm,
-    starting_generator,
-    subtract,
-)
+from fedcmr.branches import Branch, starting_generator
+from fedcmr.tensors import TensorName, add, count_bytes, digest, dot, mean, scaled, select, squared_norm, subtract
 
 KEYWORDS = ("branches", "gate", "delta", "weights", "head", "aux", "global", "local", "A", "B")
 words = st.from_regex(r"[a-z][a-z0-9_]{0,5}", fullmatch=True).filter(lambda word: word not in KEYWORDS)

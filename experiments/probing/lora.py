@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch.utils.data import DataLoader
 
+from fedcmr.branches import Branch
 from fedcmr.data.cases import Case
 from fedcmr.data.loaders import CaseSet, ClientData
 from fedcmr.data.splits import Split
@@ -22,7 +23,6 @@ from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.strategy import Phase
 from fedcmr.tasks.detection import Detection
 from fedcmr.tasks.detection import Knobs as TaskKnobs
-from fedcmr.tensors import Branch
 from probing.frozen import ADAPTED, Frozen
 from probing.patients import Fold
 

@@ -12,11 +12,12 @@ Source: Li et al., Ditto: Fair and Robust Federated Learning Through Personaliza
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.installing import LocalFromGlobal
 from fedcmr.strategy.penalties import NearGlobal
 from fedcmr.strategy.phasing import GlobalThenLocal
 from fedcmr.strategy.roles import local_branch_private
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}
@@ -37,6 +38,6 @@ def build(knobs: Knobs) -> Strategy:
         branches=tuple(Branch(name, knobs.rank, knobs.alpha) for name in ("global", "local")),
         role=local_branch_private,
         phases=GlobalThenLocal(knobs.local_share, NearGlobal(knobs.weight)),
-        install=LocalFromGlobal(each_visit=False),
+        install=LocalFromGlobal(every=0),
         at_test=frozenset({"global"}),
     )

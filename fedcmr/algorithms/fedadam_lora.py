@@ -2,17 +2,18 @@
 
     Δ = Σ_k p_k θ_k − θ_t,  m ← β₁ m + (1 − β₁) Δ,  u ← β₂ u + (1 − β₂) Δ²,  θ_{t+1} = θ_t + η m / (√u + τ)
 
-Sent: A, B and, by default, the head. Stays: nothing; m and u stay at the server. As published there is no correction of
-the bias of m and u.
+Sent: A, B and, by default, the head. Stays: nothing; m and u stay at the server. As published there is no correction
+of the bias of m and u.
 
-Source: Reddi et al., Adaptive Federated Optimization, https://arxiv.org/abs/2003.00295. Our choices: the factors apart;
-    η and τ, which want a search.
+Source: Reddi et al., Adaptive Federated Optimization, https://arxiv.org/abs/2003.00295. Our choices: the factors
+    apart; η and τ, which want a search.
 """
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.combining import AdamStep
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {

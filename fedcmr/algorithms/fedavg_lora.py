@@ -5,12 +5,14 @@
 Sent: A, B and, by default, the head. Stays: nothing. The default rank is the sum of Med-DualLoRA's two, so that both
 train equally many parameters.
 
-Source: Zhang et al., Towards Building the Federated GPT: Federated Instruction Tuning, https://arxiv.org/abs/2305.05644.
+Source: Zhang et al., Towards Building the Federated GPT: Federated Instruction Tuning,
+    https://arxiv.org/abs/2305.05644.
 """
 
 from dataclasses import dataclass
 
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.branches import Branch
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "code"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}

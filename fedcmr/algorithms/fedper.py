@@ -10,7 +10,8 @@ Source: Arivazhagan et al., Federated Learning with Personalization Layers, http
 
 from dataclasses import dataclass
 
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.branches import Branch
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}

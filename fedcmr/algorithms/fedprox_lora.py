@@ -11,9 +11,10 @@ Source: Li et al., Federated Optimization in Heterogeneous Networks, https://arx
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.penalties import Proximal
 from fedcmr.strategy.phasing import OnePhase
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}

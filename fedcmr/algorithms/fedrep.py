@@ -11,8 +11,9 @@ Source: Collins et al., Exploiting Shared Representations for Personalized Feder
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.phasing import HeadFirst
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}

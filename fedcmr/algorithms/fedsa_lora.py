@@ -10,8 +10,9 @@ Source: Guo et al., Selective Aggregation for Low-Rank Adaptation in Federated L
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.roles import only_A_shared
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "code"
 EXCEPTIONS: dict[str, str] = {}

@@ -8,8 +8,9 @@ Source: the usual baseline of personalised federated learning; rank and scale ar
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.roles import everything_private
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS: dict[str, str] = {}

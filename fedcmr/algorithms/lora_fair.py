@@ -7,14 +7,15 @@ Sent: A, B and, by default, the head. Stays: nothing. Clients start from these a
 fedavg_lora; it is exact only where the rows of all A_k lie in the span of A's.
 
 Source: Bian et al., LoRA-FAIR: Federated LoRA Fine-Tuning with Aggregation and Initialization Refinement,
-    https://arxiv.org/abs/2411.14961. Our choices: squared distance, which has this solution, where the paper nears by a
-    similarity and steps; λ, relative to the mean square of A's rows; rank and scale.
+    https://arxiv.org/abs/2411.14961. Our choices: squared distance, which has this solution, where the paper nears by
+    a similarity and steps; λ, relative to the mean square of A's rows; rank and scale.
 """
 
 from dataclasses import dataclass
 
-from fedcmr.strategy.combining import CorrectedB
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.branches import Branch
+from fedcmr.strategy.products import CorrectedB
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS = {"exactness": "B is corrected within the span of the mean A alone"}

@@ -12,8 +12,9 @@ Source: Perramon-Llussà et al., Med-DualLoRA: Local Adaptation of Foundation Mo
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.roles import local_branch_private
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "paper"
 EXCEPTIONS = {"exactness": "the factors are averaged apart, and mean(B) mean(A) is not mean(B A)"}

@@ -8,7 +8,8 @@ Source: the usual reference of federated learning; rank and scale are our choice
 
 from dataclasses import dataclass
 
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.branches import Branch
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "adapted"
 EXCEPTIONS: dict[str, str] = {}

@@ -12,9 +12,10 @@ Source: Chen et al., Robust Federated Finetuning of LLMs via Alternating Optimiz
 
 from dataclasses import dataclass
 
+from fedcmr.branches import Branch
 from fedcmr.strategy.combining import mean_beside_the_rest
 from fedcmr.strategy.roles import factors_in_turn
-from fedcmr.strategy.strategy import Branch, Strategy
+from fedcmr.strategy.strategy import Strategy
 
 FIDELITY = "paper"
 EXCEPTIONS: dict[str, str] = {}

@@ -139,7 +139,7 @@ def _as_in_a_run(federation: Federation) -> Round:
 
     def round() -> Walked:
         handover = visit(federation, CLIENT, server, {}, (CLIENT,))
-        update = let_in(handover.payload, CLIENT, 1, server.sent)
+        update = let_in(handover.payload, CLIENT, 1, federation.awaited(CLIENT, 1))
         strategy, names = federation.strategy, list(federation.start)
         after = Server(1, *strategy.combine([update], strategy.weigh([update], []), server))
         predictions = [

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedcmr import catalogue
+from fedcmr.branches import starting_generator
 from fedcmr.data.cases import Case, Frame
 from fedcmr.data.loaders import ClientData, Fetch
 from fedcmr.data.splits import Split
@@ -24,7 +25,6 @@ from fedcmr.models.shape import BackboneShape
 from fedcmr.strategy.roles import HeadOwner
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.tasks import detection
-from fedcmr.tensors import starting_generator
 
 CLIENT = "vendorA"
 VIEW = "sax"
@@ -156,7 +156,7 @@ def federation(workload: Workload, model: Cardiac, fetch: Fetch) -> Federation:
     """A federation of this one client."""
     return Federation(
         model,
-        model.start(workload.seed),
+        strategy().completed(model.start(workload.seed)),
         {CLIENT: client_data(workload, fetch)},
         strategy(),
         task(),

@@ -4,7 +4,7 @@ With `engine.workers=1` the visits run one after another in this process. With m
 processes, one torch thread each; a visit is a function of (seed, round, client), so the numbers are the same.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fedcmr.federation.door import pack
 from fedcmr.federation.scoring import Scored, score, views_to_run
 from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Parts
+from fedcmr.strategy.ranks import trimmed
 from fedcmr.tensors import Tensors
 
 
@@ -61,10 +62,15 @@ class InProcess:
         return Server(0, self.federation.strategy.first_sent(self.federation.start))
 
     def sent_bytes(self, server: Server) -> Mapping[str, int]:
-        return dict.fromkeys(self.clients, len(pack(server.sent, {"round": server.round})))
+        said = {"round": server.round}
+        return {client: len(pack(trimmed(server.sent, self.federation.rank(client)), said)) for client in self.clients}
 
-    def train(self, server: Server) -> Iterator[Handover]:
-        for handover in self._run([Job(client, server, self.kept[client], self.clients) for client in self.clients]):
+    def awaited(self, client: str, round: int) -> Tensors:
+        return self.federation.awaited(client, round)
+
+    def train(self, server: Server, participants: Sequence[str]) -> Iterator[Handover]:
+        together = tuple(participants)
+        for handover in self._run([Job(client, server, self.kept[client], together) for client in together]):
             assert isinstance(handover, Handover)
             self.kept[handover.client] = handover.kept
             yield handover

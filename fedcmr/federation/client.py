@@ -4,19 +4,22 @@ import hashlib
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+from torch import Tensor
 
 from fedcmr.data.loaders import ClientData
 from fedcmr.federation.door import hand_over
 from fedcmr.federation.trainers import SharedTrainer, quiet
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
-from fedcmr.models.adapters import merged, mixed, silenced
+from fedcmr.models.adapters import collected, merged, mixed, silenced, ungated
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.models.threads import one_thread
+from fedcmr.strategy.mixing import Mix
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Phase, Strategy
 from fedcmr.strategy.visiting import Visit
@@ -30,7 +33,7 @@ class Federation:
 
     Args:
         model: frozen backbone, adapters, head; loaded anew with a client's tensors at each visit.
-        start: starting value of every tensor outside the pristine backbone.
+        start: starting value of every tensor outside the pristine backbone, auxiliary ones among them.
         clients: name -> its cases.
         strategy, task, knobs, seed: the run's.
     """
@@ -47,6 +50,15 @@ class Federation:
     def trainer(self) -> SharedTrainer:
         """The one Trainer of this process."""
         return SharedTrainer(self.knobs)
+
+    def rank(self, client: str) -> dict[str, int]:
+        """Rank of each branch at a client."""
+        place = sorted(self.clients).index(client)
+        return {branch.name: branch.rank_of(place) for branch in self.strategy.branches}
+
+    def awaited(self, client: str, round: int) -> dict[str, Tensor]:
+        """What a client's update of this round has to hold, for its names, shapes and types."""
+        return self.strategy.awaited(self.start, round, self.rank(client))
 
 
 @dataclass(frozen=True)
@@ -83,9 +95,11 @@ def visit(
     received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
     with one_thread(), quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(visit_seed(federation.seed, record.round, client))
-        model.load(received)
+        model.load(_of_the_model(received))
         losses = [_train(federation, record, phase, received, kept) for phase in strategy.phases(record.round)]
-        trained = model.read()
+        # of what was sent, all that has no role stays behind: what was folded into the weight is sent down alone
+        now = {**received, **model.read()}
+        trained = {name: now[name] for name in record.roles}
         scores = _validation_scores(federation, client)
     handed, keep = strategy.finish(received, trained, kept, record)
     if not all(bool(tensor.isfinite().all()) for tensor in keep.values()):
@@ -108,7 +122,7 @@ def predict(
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
     with one_thread(), quiet():
-        federation.model.load(mine)
+        federation.model.load(_of_the_model(mine))
         return _predictions(federation, client, part, view)
 
 
@@ -118,9 +132,14 @@ def visit_seed(seed: int, round: int, client: str) -> int:
     return int.from_bytes(text[:8], "little") >> 1
 
 
-def gains(federation: Federation) -> Mapping[str, float]:
-    """How loud each branch is, as the strategy mixes them."""
-    return federation.strategy.mix([branch.name for branch in federation.strategy.branches])
+def gains(federation: Federation, mix: Mix | None = None) -> Mapping[str, float]:
+    """How loud each branch is, as this mix says, or the strategy's; where that learns, its gains come on top."""
+    return (mix or federation.strategy.mix)([branch.name for branch in federation.strategy.branches])
+
+
+def _of_the_model(tensors: Tensors) -> dict[str, Tensor]:
+    """Without the auxiliary ones, of which the model knows nothing."""
+    return {name: tensor for name, tensor in tensors.items() if not TensorName.parse(name).aux}
 
 
 def _record(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:
@@ -131,9 +150,10 @@ def _record(federation: Federation, client: str, round: int, participants: tuple
         cases=len(data.sets["train"]),
         steps=data.steps_per_epoch() * knobs.epochs,
         lr=knobs.lr,
-        rank={branch.name: branch.rank for branch in federation.strategy.branches},
+        rank=federation.rank(client),
         participants=participants,
         roles=federation.strategy.roles(list(federation.start), round),
+        seed=federation.seed,
     )
 
 
@@ -141,14 +161,21 @@ def _train(federation: Federation, record: Visit, phase: Phase, received: Tensor
     """One phase; returns its mean loss and its number of steps."""
     model, data = federation.model, federation.clients[record.client]
     trainable = frozenset(
-        name for name, role in record.roles.items() if role is not Role.FROZEN and phase.train(TensorName.parse(name))
+        text
+        for text, role in record.roles.items()
+        if role is not Role.FROZEN and not (name := TensorName.parse(text)).aux and phase.train(name)
     )
     model.train_only(trainable)
     weights = federation.task.class_weights(data.class_counts(len(federation.task.classes)))
-    tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights)
     steps = max(1, math.floor(record.steps * phase.share + 0.5))
     data.reseed(visit_seed(federation.seed, record.round, record.client))
-    with mixed(model.backbone, gains(federation)), silenced(model.backbone, phase.silent):
+    with (
+        mixed(model.backbone, gains(federation, phase.mix)),
+        silenced(model.backbone, phase.silent),
+        ungated(model.backbone) if phase.mix else nullcontext(),
+        collected(model.backbone) if phase.collects else nullcontext(dict) as outputs,
+    ):
+        tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights, outputs)
         federation.trainer.fit(tuner, data.train_dataloader(), steps)
     return tuner.mean_loss(), steps
 

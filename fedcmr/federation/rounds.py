@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from torch import Tensor
-
 from fedcmr.federation.client import Handover
 from fedcmr.federation.door import RefusedError, let_in
 from fedcmr.federation.scoring import Scored
 from fedcmr.messages import Refusal, Round, Server, Update
-from fedcmr.strategy.roles import Role
+from fedcmr.strategy.metering import metered
+from fedcmr.strategy.participating import Draw, everyone
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.tensors import Tensors
 
@@ -29,12 +28,21 @@ class Engine(Protocol):
 
     def __exit__(self, *error: object) -> None: ...
 
+    @property
+    def clients(self) -> Sequence[str]:
+        """Names of all clients, in their order."""
+        ...
+
     def initial(self) -> Server:
         """What is sent before the first round."""
         ...
 
-    def train(self, server: Server) -> Iterator[Handover]:
-        """Runs every client's visit; yields each as it ends."""
+    def awaited(self, client: str, round: int) -> Tensors:
+        """What a client's update of this round has to hold, for its names, shapes and types."""
+        ...
+
+    def train(self, server: Server, participants: Sequence[str]) -> Iterator[Handover]:
+        """Runs the visits of these clients; yields each as it ends."""
         ...
 
     def sent_bytes(self, server: Server) -> Mapping[str, int]:
@@ -72,21 +80,29 @@ class Closed:
 
 
 def rounds(
-    strategy: Strategy, engine: Engine, count: int, server: Server, past: Sequence[Round], fold: int, quorum: int
+    strategy: Strategy,
+    engine: Engine,
+    count: int,
+    server: Server,
+    past: Sequence[Round],
+    fold: int,
+    quorum: int,
+    draw: Draw = everyone,
 ) -> Iterator[Visited | Closed]:
     """Runs the rounds after `server.round` up to `count`, yielding visits and rounds as they end.
 
+    Args:
+        draw: (clients, round) -> who takes part in it.
     Raises: TooFewClientsError where fewer than `quorum` updates are let in.
     """
     done = list(past)
     for number in range(server.round + 1, count + 1):
         handovers: list[Handover] = []
-        for handover in engine.train(server):
+        for handover in engine.train(server, draw(engine.clients, number)):
             handovers.append(handover)
             yield Visited(handover, number)
         handovers.sort(key=lambda handover: handover.client)
-        expected = _awaited(strategy, server, number)
-        updates, refused = _admit(handovers, number, expected)
+        updates, refused = _admit(handovers, number, engine)
         if len(updates) < quorum:
             reasons = "; ".join(f"{refusal.client}: {refusal.reason}" for refusal in refused)
             raise TooFewClientsError(
@@ -94,7 +110,8 @@ def rounds(
             )
         weights = strategy.weigh(updates, done)
         sent, memory = strategy.combine(updates, weights, server)
-        down = engine.sent_bytes(server)
+        visited = {handover.client for handover in handovers}
+        down = {client: size for client, size in engine.sent_bytes(server).items() if client in visited}
         server = Server(number, sent, memory)
         validation = engine.evaluate(server, "val")
         closed = Round(
@@ -107,21 +124,17 @@ def rounds(
             refused=tuple(refused),
             private_hashes=_hashes(done, updates),
             fold=fold,
+            aggregation=metered(updates, weights, server),
         )
         done.append(closed)
         yield Closed(closed, server, validation)
 
 
-def _awaited(strategy: Strategy, server: Server, number: int) -> dict[str, Tensor]:
-    """What an update of this round has to hold: of all that was sent, what is shared in this round."""
-    roles = strategy.roles(list(server.sent), number)
-    return {name: tensor for name, tensor in server.sent.items() if roles[name] is Role.SHARED}
-
-
-def _admit(handovers: Sequence[Handover], number: int, expected: Tensors) -> tuple[list[Update], list[Refusal]]:
+def _admit(handovers: Sequence[Handover], number: int, engine: Engine) -> tuple[list[Update], list[Refusal]]:
     updates, refused = [], []
     for handover in handovers:
         try:
+            expected = engine.awaited(handover.client, number)
             updates.append(let_in(handover.payload, handover.client, number, expected))
         except RefusedError as error:
             refused.append(Refusal(handover.client, number, str(error)))

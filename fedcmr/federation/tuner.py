@@ -1,6 +1,6 @@
 """The LightningModule of one phase: the task's loss plus the strategy's penalty, on the tensors of that phase."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from fedcmr.models.cardiac import Cardiac
-from fedcmr.strategy.strategy import Phase
+from fedcmr.strategy.strategy import Outputs, Phase
 from fedcmr.tasks.task import Task
 from fedcmr.tensors import Tensors
 
@@ -70,6 +70,7 @@ class Tuner(LightningModule):
         trainable: names of the tensors that train.
         received, kept: tensors at the start of the visit, for the penalty.
         class_weights: (L,) of the task's loss.
+        outputs: gives each branch's outputs of the last pass, for a penalty that asks for them.
     """
 
     class_weights: Tensor
@@ -84,9 +85,10 @@ class Tuner(LightningModule):
         received: Tensors,
         kept: Tensors,
         class_weights: Tensor,
+        outputs: Callable[[], Outputs] = dict,
     ) -> None:
         super().__init__()
-        self.model, self.task, self.knobs, self.phase = model, task, knobs, phase
+        self.model, self.task, self.knobs, self.phase, self.outputs = model, task, knobs, phase, outputs
         device = model.backbone.device
         self.trainable = trainable
         self.received, self.kept = (
@@ -100,7 +102,7 @@ class Tuner(LightningModule):
         loss = self.task.loss(logits_BL, batch["label"], self.class_weights)
         if self.phase.penalty is not None:
             live = {name: tensor for name, tensor in self.model.live().items() if name in self.trainable}
-            loss = loss + self.phase.penalty(live, self.received, self.kept, {})
+            loss = loss + self.phase.penalty(live, self.received, self.kept, self.outputs())
         self.losses.append(loss.detach())
         return loss
 

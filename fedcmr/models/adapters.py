@@ -1,19 +1,22 @@
 """Low-rank branches beside the linear layers of a frozen backbone: put in, silenced, mixed, merged and taken back."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fedcmr import catalogue
+from fedcmr.branches import Branch, starting_value
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.blocks import TARGETS
-from fedcmr.models.lowrank import AdaptedLinear, LowRank, starting_value
-from fedcmr.tensors import Branch, TensorName
+from fedcmr.models.lowrank import AdaptedLinear, Gate, LowRank
+from fedcmr.tensors import TensorName
 
 BLOCKS = ("last-2", "first-2", "all")
 FACTORS = ("A", "B")
+IN_BLOCK = ("norm1", "norm2", *TARGETS)
+"""Layers of each block that can be unfrozen."""
 
 
 def inject(
@@ -23,6 +26,7 @@ def inject(
     layers: Sequence[str],
     seed: int,
     dropout: float,
+    gate: Gate | None = None,
 ) -> None:
     """Replaces linear layers of the backbone by `AdaptedLinear`, in place.
 
@@ -36,6 +40,7 @@ def inject(
         layers: of attn.q, attn.kv, attn.proj, mlp.fc1, mlp.fc2.
         seed: of the run; starting values are a function of it and of the tensor's name.
         dropout: on the branches' input, in [0, 1).
+        gate: gains that are learned in each layer; None where none are.
     Raises: ValueError for unknown blocks or layers, for none of them, and for a layer that is adapted already.
     """
     chosen = chosen_blocks(blocks, backbone.depth)
@@ -51,7 +56,7 @@ def inject(
         if not isinstance(linear, nn.Linear):
             raise ValueError(f"{path} is adapted already, or merged. Inject all branches at once.")
         _refuse_full_rank(path, linear, branches)
-        backbone.adapted[path] = AdaptedLinear(linear, branches, dropout)
+        backbone.adapted[path] = AdaptedLinear(linear, branches, dropout, gate)
         backbone.set_submodule(path, backbone.adapted[path])
     backbone.split = min(backbone.split, *chosen)
     _start(backbone, seed)
@@ -92,7 +97,7 @@ def openable(backbone: Backbone) -> dict[str, int]:
     """Path of each layer that can be unfrozen -> the block before which the prefix then has to end."""
     found = {}
     for index in range(backbone.depth):
-        for layer in ("norm1", "norm2", *TARGETS):
+        for layer in IN_BLOCK:
             found[f"encoder.blocks.{index}.{layer}"] = index
     found |= {f"enc_fusion_dict.{view}.norm": backbone.depth for view in backbone.views}
     return {**found, "encoder.norm": backbone.depth}
@@ -107,6 +112,44 @@ def factors(backbone: Backbone) -> dict[str, nn.Parameter]:
             for factor in FACTORS:
                 found[str(TensorName(path, "factor", branch=branch, factor=factor))] = getattr(pair, factor)
     return found
+
+
+def gates(backbone: Backbone) -> dict[str, nn.Parameter]:
+    """Name -> gate of every branch that has one."""
+    found = {}
+    for path, layer in backbone.adapted.items():
+        for branch, gate in layer.gates.items():
+            found[str(TensorName(path, "gate", branch=branch))] = gate
+    return found
+
+
+@contextmanager
+def collected(backbone: Backbone) -> Iterator[Callable[[], dict[tuple[str, str], Tensor]]]:
+    """Inside, each pass leaves every heard branch's output behind; what is given tells of the last pass.
+
+    Gives: () -> {(layer, branch): (..., D_out)}, gains and scales included.
+    """
+    layers = backbone.adapted
+    for layer in layers.values():
+        layer.outputs = {}
+    try:
+        yield lambda: {(path, branch): out for path, at in layers.items() for branch, out in (at.outputs or {}).items()}
+    finally:
+        for layer in layers.values():
+            layer.outputs = None
+
+
+@contextmanager
+def ungated(backbone: Backbone) -> Iterator[None]:
+    """Inside, learned gains are put aside."""
+    layers = list(backbone.adapted.values())
+    for layer in layers:
+        layer.is_gated = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.is_gated = layer.gate is not None
 
 
 @contextmanager
@@ -139,7 +182,10 @@ def mixed(backbone: Backbone, gains: Mapping[str, float]) -> Iterator[None]:
 
 @contextmanager
 def merged(backbone: Backbone) -> Iterator[None]:
-    """Inside, the branches that are heard are part of the weights; afterwards those are as before, bit by bit."""
+    """Inside, the branches that are heard are part of the weights; afterwards those are as before, bit by bit.
+
+    Where gains depend on the token they stay beside the weights.
+    """
     merge(backbone)
     try:
         yield
@@ -148,15 +194,20 @@ def merged(backbone: Backbone) -> Iterator[None]:
 
 
 def merge(backbone: Backbone) -> None:
-    """Writes each adapted layer's branches and delta into its weight. Raises: ValueError where that is done already."""
+    """Writes each adapted layer's branches and delta into its weight, where it can.
+
+    Raises: ValueError where that is done already.
+    """
     for layer in backbone.adapted.values():
-        layer.merge()
+        if layer.can_merge:
+            layer.merge()
 
 
 def unmerge(backbone: Backbone) -> None:
     """Takes `merge` back, bit by bit. Raises: ValueError where they are not merged."""
     for layer in backbone.adapted.values():
-        layer.unmerge()
+        if layer.can_merge:
+            layer.unmerge()
 
 
 def chosen_blocks(blocks: str | Sequence[int], depth: int) -> list[int]:

@@ -15,12 +15,13 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
+from fedcmr.branches import starting_generator
 from fedcmr.models.blocks import EPS, Block
 from fedcmr.models.lowrank import AdaptedLinear
 from fedcmr.models.positions import position_code
 from fedcmr.models.shape import BackboneShape
 from fedcmr.models.stem import Fusion, Stem
-from fedcmr.tensors import digest, starting_generator
+from fedcmr.tensors import digest
 
 TOKENS, SKIP = "tokens", "skip."
 """Names of a prefix's parts: "tokens" (B, T, D), and "skip.<view>" (B, N, D) for each view."""

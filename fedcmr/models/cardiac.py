@@ -9,12 +9,13 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from fedcmr import catalogue
-from fedcmr.models.adapters import factors
+from fedcmr.branches import starting_generator, starting_value
+from fedcmr.models.adapters import factors, gates
 from fedcmr.models.backbone import TOKENS, Backbone
-from fedcmr.models.lowrank import AdaptedLinear, starting_value
+from fedcmr.models.lowrank import AdaptedLinear
 from fedcmr.models.mapping import refuse_differences
 from fedcmr.models.threads import one_thread
-from fedcmr.tensors import TensorName, Tensors, starting_generator
+from fedcmr.tensors import TensorName, Tensors
 
 HEAD = "head."
 FROZEN, SHARED = "frozen", "shared"
@@ -93,9 +94,13 @@ class Cardiac(nn.Module):
         """Name -> starting value of each tensor, a function of (seed, name); the model itself is not changed.
 
         A is uniform in ±1/√D_in and B zero; weights of the head are uniform in ±1/√fan-in and its biases zero (our
-        choice); its norms keep the values of construction; unfrozen layers start from the pristine weights.
+        choice); its norms keep the values of construction; unfrozen layers start from the pristine weights, and gates
+        from what the gating says.
         """
         values = {name: starting_value(name, factor, seed) for name, factor in factors(self.backbone).items()}
+        for path, layer in self.backbone.adapted.items():
+            started = layer.gate.start(layer.weights.in_features) if layer.gate else {}
+            values |= {str(TensorName(path, "gate", branch=branch)): value for branch, value in started.items()}
         for pristine, name in self._unfrozen_names().items():
             values[name] = self.backbone.originals[pristine].detach().cpu().clone()
         return values | self._head_start(seed)
@@ -145,7 +150,7 @@ class Cardiac(nn.Module):
 
     def _named(self) -> dict[str, Tensor]:
         """The tensors themselves, by name: factors, deltas that are there, unfrozen weights, head."""
-        named: dict[str, Tensor] = dict(factors(self.backbone))
+        named: dict[str, Tensor] = {**factors(self.backbone), **gates(self.backbone)}
         for path, layer in self.backbone.adapted.items():
             if layer.delta is not None:
                 named[str(TensorName(path, "delta"))] = layer.delta

@@ -4,13 +4,14 @@ Source: Hu et al. 2022, LoRA, https://arxiv.org/abs/2106.09685; two branches aft
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedcmr.tensors import Branch, TensorName, starting_generator
+from fedcmr.branches import Branch
 
 
 class LowRank(nn.Module):
@@ -22,18 +23,15 @@ class LowRank(nn.Module):
         self.B = nn.Parameter(torch.zeros(size_out, rank))
 
 
-def starting_value(name: str, factor: Tensor, seed: int) -> Tensor:
-    """Where training starts: A uniform in ±1/√D_in (Kaiming with a = √5), drawn as a function of (seed, name); B zero.
+class Gate(Protocol):
+    """Gains that are learned: what an adapted layer asks of them, see strategy/mixing.py."""
 
-    Args:
-        name: full name of the tensor; two branches of one layer have different names, so their A differ.
-        factor: A (R, D_in) or B (D_out, R), for its shape.
-        seed: of the run.
-    """
-    if TensorName.parse(name).factor == "B":
-        return torch.zeros(factor.shape)
-    bound = 1 / math.sqrt(factor.shape[1])
-    return torch.empty(factor.shape).uniform_(-bound, bound, generator=starting_generator(seed, name))
+    @property
+    def per_token(self) -> bool: ...
+
+    def start(self, size_in: int) -> Mapping[str, Tensor]: ...
+
+    def loudness(self, gates: Mapping[str, Tensor], tokens: Tensor) -> Mapping[str, Tensor]: ...
 
 
 class AdaptedLinear(nn.Module):
@@ -41,17 +39,24 @@ class AdaptedLinear(nn.Module):
 
     The branches are computed as one pair: the A stacked to (ΣR, D_in), the g s B joined to (D_out, ΣR). Parameters
     stay those of the single branches, and s acts in the forward pass, so training is the same as with separate ones.
+    They are computed one by one where gains are learned, or where somebody asks for each one's output.
 
     Args:
         weights: the layer itself, W (D_out, D_in); it is frozen here.
         branches: one LowRank is made for each; none leaves the layer as it is.
         dropout: probability in [0, 1) that an entry of the branches' input is dropped in training.
+        gate: gains that are learned, times those of `adapters.mixed`; None where none are.
     Raises: ValueError for two branches of one name or a dropout outside [0, 1).
+
+    `is_gated` is False while `adapters.ungated` puts learned gains aside. `outputs` is None, or a dictionary into which
+    each pass writes every heard branch's output (..., D_out), gains included.
     """
 
     delta: Tensor | None
 
-    def __init__(self, weights: nn.Linear, branches: Sequence[Branch], dropout: float) -> None:
+    def __init__(
+        self, weights: nn.Linear, branches: Sequence[Branch], dropout: float, gate: Gate | None = None
+    ) -> None:
         super().__init__()
         names = [branch.name for branch in branches]
         if len(set(names)) != len(names):
@@ -64,6 +69,10 @@ class AdaptedLinear(nn.Module):
         )
         self.scales = {branch.name: branch.scale for branch in branches}
         self.gains = dict.fromkeys(names, 1.0)
+        self.gate, self.is_gated = gate, gate is not None
+        started = gate.start(weights.in_features) if gate else {}
+        self.gates = nn.ParameterDict({branch: nn.Parameter(value) for branch, value in started.items()})
+        self.outputs: dict[str, Tensor] | None = None
         self.dropout = nn.Dropout(dropout)
         self.register_buffer("delta", None)
         self._unmerged: Tensor | None = None
@@ -74,6 +83,8 @@ class AdaptedLinear(nn.Module):
             return self.weights(tokens)
         weight = self.weights.weight if self.delta is None else self.weights.weight + self.delta
         output = functional.linear(tokens, weight, self.weights.bias)
+        if self.is_gated or self.outputs is not None:
+            return output + self._one_by_one(tokens)
         pair = self.joined()
         if pair is None:
             return output
@@ -81,29 +92,42 @@ class AdaptedLinear(nn.Module):
         return output + functional.linear(functional.linear(self.dropout(tokens), stacked_A), joined_B)
 
     def joined(self) -> tuple[Tensor, Tensor] | None:
-        """All branches that are heard as one pair: A stacked (ΣR, D_in), g s B joined (D_out, ΣR); None for silence."""
+        """All branches that are heard as one pair: A stacked (ΣR, D_in), g s B joined (D_out, ΣR); None for silence.
+
+        Raises: ValueError where gains depend on the token.
+        """
         heard = self._heard()
         if not heard:
             return None
-        return torch.cat([pair.A for pair, _ in heard]), torch.cat([pair.B * loudness for pair, loudness in heard], 1)
+        learned = self._learned()
+        return (
+            torch.cat([pair.A for _, pair, _ in heard]),
+            torch.cat([pair.B * loudness * learned.get(name, 1.0) for name, pair, loudness in heard], 1),
+        )
 
     @property
     def is_merged(self) -> bool:
         return self._unmerged is not None
 
+    @property
+    def can_merge(self) -> bool:
+        """Whether the branches can be part of the weight: not where gains depend on the token."""
+        return self.gate is None or not self.gate.per_token
+
     @torch.no_grad()
     def merge(self) -> None:
         """Writes W + Δ + Σ g s B A into the weight, with the gains of now; until `unmerge` the weight speaks alone.
 
-        Raises: ValueError where it is merged already.
+        Raises: ValueError where it is merged already, or where gains depend on the token.
         """
+        learned = self._learned()
         if self._unmerged is not None:
             raise ValueError("The layer is merged already: unmerge it first, or its branches would count twice.")
         self._unmerged = self.weights.weight.clone()
         if self.delta is not None:
             self.weights.weight += self.delta
-        for pair, loudness in self._heard():
-            self.weights.weight += loudness * (pair.B @ pair.A)
+        for name, pair, loudness in self._heard():
+            self.weights.weight += loudness * learned.get(name, 1.0) * (pair.B @ pair.A)
 
     @torch.no_grad()
     def unmerge(self) -> None:
@@ -113,10 +137,30 @@ class AdaptedLinear(nn.Module):
         self.weights.weight.copy_(self._unmerged)
         self._unmerged = None
 
-    def _heard(self) -> list[tuple[LowRank, float]]:
+    def _one_by_one(self, tokens: Tensor) -> Tensor:
+        """Σ g s B A x, each branch by itself: (..., D_in) -> (..., D_out)."""
+        learned = self.gate.loudness(dict(self.gates.items()), tokens) if self.gate and self.is_gated else {}
+        dropped = self.dropout(tokens)
+        total = torch.zeros((), device=tokens.device, dtype=tokens.dtype)
+        for name, pair, loudness in self._heard():
+            output = functional.linear(functional.linear(dropped, pair.A), pair.B) * loudness * learned.get(name, 1.0)
+            total = total + output
+            if self.outputs is not None:
+                self.outputs[name] = output
+        return total
+
+    def _learned(self) -> Mapping[str, Tensor]:
+        """Branch -> learned gain. Raises: ValueError where gains depend on the token."""
+        if self.gate is None or not self.is_gated:
+            return {}
+        if self.gate.per_token:
+            raise ValueError("Each token has its own gains: the branches are no part of the weight, and no one pair.")
+        return self.gate.loudness(dict(self.gates.items()), self.weights.weight)
+
+    def _heard(self) -> list[tuple[str, LowRank, float]]:
         pairs = []
         for name, pair in self.branches.items():
             assert isinstance(pair, LowRank)
             if self.gains[name] != 0:
-                pairs.append((pair, self.gains[name] * self.scales[name]))
+                pairs.append((name, pair, self.gains[name] * self.scales[name]))
         return pairs

@@ -16,13 +16,14 @@ from einops import rearrange, repeat
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from fedcmr.branches import starting_generator
 from fedcmr.models.backbone import Backbone, chosen, place_positions, seed_weights
 from fedcmr.models.decoder import Decoder, DecoderEmbedding, DecoderShape
 from fedcmr.models.mapping import refuse_differences
 from fedcmr.models.positions import position_code
 from fedcmr.models.shape import BackboneShape
 from fedcmr.models.stem import Stem
-from fedcmr.tensors import Tensors, starting_generator
+from fedcmr.tensors import Tensors
 
 HEAD_START = 0.1
 PROVENANCE = "masked autoencoder in training"

@@ -8,10 +8,10 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fedcmr.branches import starting_generator
 from fedcmr.data.cases import Case
 from fedcmr.models.masked import hidden_tokens
 from fedcmr.pretraining.targets import SHARES, class_shares
-from fedcmr.tensors import starting_generator
 
 Place = tuple[int, int]
 """(epoch, number of the image)."""

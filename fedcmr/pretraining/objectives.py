@@ -12,10 +12,10 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool3d, interpolate, log_softmax, mse_loss, smooth_l1_loss
 
+from fedcmr.branches import starting_generator
 from fedcmr.data.masks import STRUCTURES
 from fedcmr.models.masked import MaskedAutoencoder
 from fedcmr.pretraining.targets import CLASSES, COARSE, MEASURES, SHARES, VIEW, measured
-from fedcmr.tensors import starting_generator
 
 HEAD_START = 0.1
 CLASS_WEIGHTS = (0.4, 1.2, 1.2, 1.2)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedcmr.messages import Server, Update
-from fedcmr.tensors import TensorName, Tensors, mean
+from fedcmr.tensors import Tensors, mean
 
 FIRST, SECOND = "aux.moment1.", "aux.moment2."
 """Before the name of the tensor that a server's moment belongs to."""
@@ -68,39 +68,31 @@ class AdamStep:
 
 
 @dataclass(frozen=True)
-class CorrectedB:
-    """The weighted mean, with each B corrected so that B A nears the mean of the products, in float64.
+class OuterStep:
+    """A step of SGD with Nesterov's momentum from what was sent towards the clients' mean; m is the server's memory.
 
-    ΔB = (Σ_k p_k B_k A_k − B̄ Ā) Āᵀ (Ā Āᵀ + λ I)⁻¹, the least squares solution with a penalty λ ‖ΔB‖².
+    Δ = Σ_k p_k θ_k − θ_t, m ← μ m + Δ, θ_{t+1} = θ_t + η (Δ + μ m).
 
     Args:
-        weight: λ > 0, relative to the mean square of Ā's rows.
-    Raises: ValueError outside this range.
-    Source: Bian et al. 2024, https://arxiv.org/abs/2411.14961, where the same is neared by steps.
+        lr: η > 0. momentum: μ in [0, 1).
+    Raises: ValueError outside these ranges.
+    Source: Douillard et al. 2023, https://arxiv.org/abs/2311.08105.
     """
 
-    weight: float
+    lr: float
+    momentum: float
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise ValueError(f"algorithm.weight={self.weight:g}: expected more than 0.")
+        if not (self.lr > 0 and 0 <= self.momentum < 1):
+            raise ValueError(f"{self}: expected lr above 0, and momentum in [0, 1).")
 
     def __call__(self, updates: Sequence[Update], weights: Sequence[float], server: Server) -> tuple[Tensors, Tensors]:
-        ordered = sorted(zip(updates, weights, strict=True), key=lambda pair: pair[0].client)
-        averaged, memory = weighted_mean(updates, weights, server)
-        sent, total = dict(averaged), sum(weights)
-        for text in averaged:
-            name = TensorName.parse(text)
-            if name.factor != "B":
-                continue
-            A_name = str(TensorName(name.layer, "factor", branch=name.branch, factor="A"))
-            A, B = averaged[A_name].double(), averaged[text].double()
-            products = [
-                weight / total * update.tensors[text].double() @ update.tensors[A_name].double()
-                for update, weight in ordered
-            ]
-            gram = A @ A.T
-            ridge = self.weight * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-            change = torch.linalg.solve(gram + ridge, A @ (sum(products[1:], products[0]) - B @ A).T).T
-            sent[text] = (B + change).to(averaged[text].dtype)
+        averaged, _ = weighted_mean(updates, weights, server)
+        sent: dict[str, Tensor] = {}
+        memory: dict[str, Tensor] = {}
+        for name, tensor in averaged.items():
+            change = tensor - server.sent[name]
+            m = self.momentum * server.memory.get(FIRST + name, torch.zeros_like(change)) + change
+            sent[name] = server.sent[name] + self.lr * (change + self.momentum * m)
+            memory[FIRST + name] = m
         return sent, memory

@@ -1,13 +1,14 @@
 """What is added to the task's loss while a client trains."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from fedcmr.strategy.installing import global_twin
 from fedcmr.strategy.strategy import Outputs
-from fedcmr.tensors import Tensors
+from fedcmr.tensors import TensorName, Tensors, control_of
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,95 @@ class NearGlobal:
     weight: float
 
     def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise ValueError(f"algorithm.weight={self.weight:g}: expected at least 0.")
+        _check_weight(self.weight)
 
     def __call__(self, live: Tensors, received: Tensors, kept: Tensors, outputs: Outputs) -> Tensor:
         twins = {name: global_twin(name) for name in live}
         squares = [(live[name] - received[twin]).square().sum() for name, twin in twins.items() if twin]
         return 0.5 * self.weight * torch.stack(squares).sum()
+
+
+def control_variates(live: Tensors, received: Tensors, kept: Tensors, outputs: Outputs) -> Tensor:
+    """Σ ⟨θ, c − c_k⟩ over the tensors that train: its gradient turns g into g − c_k + c.
+
+    c is the server's control variate and c_k the client's own, zero before its first visit.
+    Source: Karimireddy et al. 2020, https://arxiv.org/abs/1910.06378.
+    """
+    products = []
+    for name, tensor in live.items():
+        control = control_of(name)
+        if control in received:
+            own = kept[control] if control in kept else torch.zeros_like(tensor)
+            products.append((tensor * (received[control] - own)).sum())
+    return torch.stack(products).sum() if products else torch.zeros(())
+
+
+@dataclass(frozen=True)
+class OrthogonalWeights:
+    """λ Σ_layers ‖A_g A_lᵀ‖² + ‖B_gᵀ B_l‖²: what the two branches read, and what they write, shall not overlap.
+
+    Args:
+        weight: λ ≥ 0.
+    Raises: ValueError outside this range.
+    Source: Tupper and Gagné 2025, https://arxiv.org/abs/2510.12741; the norm as in O-LoRA,
+        https://arxiv.org/abs/2310.14152.
+    """
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+
+    def __call__(self, live: Tensors, received: Tensors, kept: Tensors, outputs: Outputs) -> Tensor:
+        overlaps = []
+        for text, twin in _twins(live):
+            local, common = (
+                (live[text], live[twin]) if TensorName.parse(text).factor == "A" else (live[text].T, live[twin].T)
+            )
+            overlaps.append((common @ local.T).square().sum())
+        return self.weight * torch.stack(overlaps).sum()
+
+
+@dataclass(frozen=True)
+class OrthogonalOutputs:
+    """λ · mean over layers and tokens of cos²(B_g A_g x, B_l A_l x): the two branches' outputs shall not point alike.
+
+    A token to which a branch says nothing (an output of zero, as at the start) counts as orthogonal.
+
+    Args:
+        weight: λ ≥ 0.
+    Raises: ValueError outside this range.
+    Source: Tupper and Gagné 2025, https://arxiv.org/abs/2510.12741, whose second kind this is.
+    """
+
+    weight: float
+
+    def __post_init__(self) -> None:
+        _check_weight(self.weight)
+
+    def __call__(self, live: Tensors, received: Tensors, kept: Tensors, outputs: Outputs) -> Tensor:
+        layers = {layer for layer, branch in outputs if branch == "local"}
+        squares = []
+        for layer in sorted(layers):
+            one, other = outputs[layer, "global"].float(), outputs[layer, "local"].float()
+            norms = one.square().sum(-1) * other.square().sum(-1)
+            squares.append(((one * other).sum(-1).square() / norms.clamp_min(TINY)).mean())
+        return self.weight * torch.stack(squares).mean()
+
+
+TINY = 1e-12
+"""Below this product of squared norms a cosine is taken as 0."""
+
+
+def _twins(live: Tensors) -> Iterator[tuple[str, str]]:
+    """(local, global) names of the factors of which both are alive."""
+    for text in live:
+        name = TensorName.parse(text)
+        twin = str(replace(name, branch="global"))
+        if name.is_factor and name.branch == "local" and twin in live:
+            yield text, twin
+
+
+def _check_weight(weight: float) -> None:
+    if weight < 0:
+        raise ValueError(f"algorithm.weight={weight:g}: expected at least 0.")

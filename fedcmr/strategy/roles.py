@@ -34,6 +34,23 @@ def local_branch_private(name: TensorName, round: int) -> Role:
     return Role.PRIVATE if name.branch == "local" else Role.SHARED
 
 
+def local_branch_and_gates_private(name: TensorName, round: int) -> Role:
+    """The branch "local" and every gate never leave; everything else is shared."""
+    return Role.PRIVATE if name.branch == "local" or name.kind == "gate" else Role.SHARED
+
+
+def all_but_gates_shared(name: TensorName, round: int) -> Role:
+    """Gates never leave, the branch "rest" is never trained, and everything else is shared."""
+    if name.branch == "rest" and name.is_factor:
+        return Role.FROZEN
+    return Role.PRIVATE if name.kind == "gate" else Role.SHARED
+
+
+def norms_private(name: TensorName, round: int) -> Role:
+    """Layers of the backbone that train themselves never leave; everything else is shared."""
+    return Role.PRIVATE if name.kind == "weights" else Role.SHARED
+
+
 def A_frozen(name: TensorName, round: int) -> Role:
     """The factor A stays as it was drawn; everything else is shared."""
     return Role.FROZEN if name.factor == "A" else Role.SHARED
@@ -67,7 +84,7 @@ class HeadOwner:
             raise ValueError(f"head.owner={self.owner}: expected shared, private or both.")
 
     def __call__(self, name: TensorName, round: int) -> Role:
-        if not name.is_head:
+        if not name.is_head or name.aux:
             return self.others(name, round)
         if self.owner == "both":
             return Role.SHARED if name.owner == "global" else Role.PRIVATE

@@ -5,19 +5,22 @@ functions, answers with knobs frozen dataclasses with `__call__`, so that a Stra
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 
+import torch
 from torch import Tensor
 
+from fedcmr.branches import Branch
 from fedcmr.messages import Round, Server, Update
 from fedcmr.strategy.combining import weighted_mean
 from fedcmr.strategy.finishing import split_by_role
 from fedcmr.strategy.installing import overwrite
-from fedcmr.strategy.mixing import ones
+from fedcmr.strategy.mixing import Gating, Mix, ones
+from fedcmr.strategy.ranks import trimmed
 from fedcmr.strategy.roles import Role, RoleOf, everything_shared
 from fedcmr.strategy.visiting import Visit
 from fedcmr.strategy.weighing import by_cases
-from fedcmr.tensors import Branch, TensorName, Tensors
+from fedcmr.tensors import AUX, TensorName, Tensors
 
 Outputs = Mapping[tuple[str, str], Tensor]
 """(layer, branch) -> that branch's output (B, N, D_out), collected only for a penalty that asks for them."""
@@ -25,7 +28,6 @@ Outputs = Mapping[tuple[str, str], Tensor]
 Penalty = Callable[[Tensors, Tensors, Tensors, Outputs], Tensor]
 """(live, received, kept, outputs) -> scalar (), differentiable in `live`."""
 
-Mix = Callable[[Sequence[str]], Mapping[str, float]]
 Weigh = Callable[[Sequence[Update], Sequence[Round]], Sequence[float]]
 Combine = Callable[[Sequence[Update], Sequence[float], Server], tuple[Tensors, Tensors]]
 Install = Callable[[Tensors, Tensors, Tensors, Visit], Tensors]
@@ -46,12 +48,16 @@ class Phase:
         silent: branches that are not heard in this phase.
         penalty: added to the task's loss, or None.
         share: of the visit's steps, in (0, 1].
+        mix: how loud each branch is in this phase, learned gains put aside; None for the strategy's mix, with them.
+        collects: whether the penalty asks for each branch's outputs, which costs time.
     """
 
     train: Callable[[TensorName], bool] = everything
     silent: frozenset[str] = frozenset()
     penalty: Penalty | None = None
     share: float = 1.0
+    mix: Mix | None = None
+    collects: bool = False
 
 
 def one_phase(round: int) -> tuple[Phase, ...]:
@@ -61,13 +67,13 @@ def one_phase(round: int) -> tuple[Phase, ...]:
 
 @dataclass(frozen=True)
 class Strategy:
-    """The nine answers, and two settings.
+    """The nine answers, and four settings.
 
     Args:
         branches: which branches stand beside each adapted layer?
         role: (name, round) -> who owns this tensor?
         phases: round -> what trains, in which order, with what added to the loss?
-        mix: names of the branches -> how loud each one is in the sum.
+        mix: names of the branches -> how loud each one is in the sum; a `Gating` where that is learned.
         weigh: (updates, past rounds) -> (K,) how loud is each client?
         combine: (updates, weights, server) -> (to send, to remember): how do K become one?
         install: (mine, sent, pristine, visit) -> mine: how does a client take in what was sent?
@@ -75,6 +81,9 @@ class Strategy:
         at_test: branches that are not heard at test time.
         pool: all clients train as one, while each patient keeps his client for scoring.
         optimizer: "adamw" or "sgd" where a method fixes it; "" leaves it to the visit's knobs.
+        opened: layers of the backbone that train themselves: "norm1", "attn.q", … in each adapted block, or a path such
+            as "encoder.norm".
+        aux: kinds of auxiliary tensor, one "aux.<kind>.<name>" of zeros beside each tensor that is shared.
     """
 
     branches: tuple[Branch, ...] = (Branch("global", rank=8, alpha=8.0),)
@@ -88,6 +97,8 @@ class Strategy:
     at_test: frozenset[str] = field(default_factory=frozenset)
     pool: bool = False
     optimizer: str = ""
+    opened: tuple[str, ...] = ()
+    aux: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Only the answers that differ from FedAvg-LoRA, never an address."""
@@ -103,6 +114,30 @@ class Strategy:
         """Role of each of these tensors in this round."""
         return {name: self.role(TensorName.parse(name), round) for name in names}
 
+    @property
+    def gating(self) -> Gating | None:
+        """The mix, where it learns."""
+        return self.mix if isinstance(self.mix, Gating) else None
+
+    def completed(self, start: Tensors) -> dict[str, Tensor]:
+        """Starting values of a model's tensors, and beside them those of the auxiliary ones."""
+        shared = self.first_sent(start)
+        return {
+            **start,
+            **{
+                f"{AUX}.{kind}.{name}": torch.zeros_like(tensor) for kind in self.aux for name, tensor in shared.items()
+            },
+        }
+
+    def awaited(self, start: Tensors, round: int, rank: Mapping[str, int]) -> dict[str, Tensor]:
+        """What an update of this round holds, for its names, shapes and types: all that is shared in it.
+
+        Args:
+            start: completed starting values. rank: of each branch at the client.
+        """
+        roles = self.roles(list(start), round)
+        return trimmed({name: tensor for name, tensor in start.items() if roles[name] is Role.SHARED}, rank)
+
     def first_sent(self, start: Tensors) -> dict[str, Tensor]:
         """What is sent before the first round: all that is shared in it or in the next, for tensors may take turns."""
         both = (self.roles(list(start), round) for round in (1, 2))
@@ -116,8 +151,15 @@ def _spoken(answer: object) -> str:
     if isinstance(answer, tuple):
         return f"({', '.join(_spoken(member) for member in answer)})"
     if is_dataclass(answer):
-        knobs = [f"{knob.name}={_spoken(getattr(answer, knob.name))}" for knob in fields(answer)]
+        said = {knob.name: getattr(answer, knob.name) for knob in fields(answer)}
+        knobs = [f"{name}={_spoken(value)}" for name, value in said.items() if value != _default(answer, name)]
         return f"{type(answer).__name__}({', '.join(knobs)})"
     if isinstance(answer, frozenset):
         return f"{{{', '.join(sorted(_spoken(member) for member in answer))}}}"
     return repr(answer)
+
+
+def _default(answer: object, name: str) -> object:
+    """What a knob is where nobody says otherwise; none has this very function as its value."""
+    (knob,) = (knob for knob in fields(type(answer)) if knob.name == name)  # type: ignore[arg-type]
+    return _default if knob.default is MISSING else knob.default

@@ -20,6 +20,7 @@ class Visit:
         participants: all clients of the round, in the order of names.
         roles: role of every tensor in this round.
         trains: False where the client is only scored.
+        seed: of the run.
     """
 
     round: int
@@ -31,3 +32,4 @@ class Visit:
     participants: tuple[str, ...] = ()
     roles: Mapping[str, Role] = field(default_factory=dict)
     trains: bool = True
+    seed: int = 0

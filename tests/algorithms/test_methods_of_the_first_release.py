@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from fedcmr.algorithms import fedavg_lora, head_only, local_only, med_dual_lora, pooled
+from fedcmr.branches import Branch
 from fedcmr.messages import Server, Update
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Strategy
 from fedcmr.strategy.visiting import Visit
-from fedcmr.tensors import Branch, Tensors
+from fedcmr.tensors import Tensors
 
 
 def one(value: float) -> Tensor:

@@ -27,7 +27,7 @@ def test_before_the_first_round_only_shared_tensors_are_sent() -> None:
 
 def test_what_a_client_keeps_comes_back_bit_by_bit(tmp_path: Path) -> None:
     made, other = engine(federation(DUAL)), engine(federation(DUAL))
-    list(made.train(made.initial()))
+    list(made.train(made.initial(), made.clients))
     made.save(tmp_path)
     other.load(tmp_path)
     for client in made.clients:

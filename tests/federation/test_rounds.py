@@ -39,12 +39,19 @@ class AddingEngine:
 
     def __exit__(self, *error: object) -> None: ...
 
+    @property
+    def clients(self) -> Sequence[str]:
+        return tuple(CASES)
+
     def initial(self) -> Server:
         return Server(0, {NAME: torch.zeros(1)})
 
-    def train(self, server: Server) -> Iterator[Handover]:
+    def awaited(self, client: str, round: int) -> Mapping[str, Tensor]:
+        return {NAME: torch.zeros(1)}
+
+    def train(self, server: Server, participants: Sequence[str]) -> Iterator[Handover]:
         number = server.round + 1
-        for client in self.order:
+        for client in [client for client in self.order if client in participants]:
             value = self.spoiled.get((number, client), server.sent[NAME] + STEPS[client])
             update = Update(client, number, {NAME: value}, CASES[client], {}, private_hash=f"{client} in {number}")
             yield Handover(client, hand_over(update, {NAME: Role.SHARED}), {}, loss=STEPS[client], seconds=0.0)

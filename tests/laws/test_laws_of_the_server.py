@@ -63,7 +63,7 @@ def test_what_all_clients_agree_on_is_what_they_get(method: Method) -> None:
     visits = made.visits(server)
     after = close(method, [visited.update for visited in visits], server)
     for visited in visits:
-        assert_close(made.shared_at(visited.update.client, after), shared(method, visited.trained, 1), **CLOSE)
+        assert_close(made.shared_at(visited.update.client, after), shared(method, visited.model, 1), **CLOSE)
 
 
 @law("alone")
@@ -74,7 +74,7 @@ def test_a_client_alone_gets_back_what_it_sent(method: Method) -> None:
         server = made.round(initial(method), [client])
         (visited,) = made.visits(server, [client])
         after = close(method, [visited.update], server)
-        assert_close(made.shared_at(client, after), shared(method, visited.trained, 2), **CLOSE)
+        assert_close(made.shared_at(client, after), shared(method, visited.model, 2), **CLOSE)
 
 
 @law("exactness")
@@ -86,7 +86,7 @@ def test_the_mean_of_the_products_is_the_product_that_is_installed(method: Metho
     updates = [visited.update for visited in visits]
     branches = shared_branches(method, 2)
     weights = method.strategy.weigh(updates, [])
-    expected = weighted_sum([product(method, visited.trained, branches) for visited in visits], weights)
+    expected = weighted_sum([product(method, visited.model, branches) for visited in visits], weights)
     after = close(method, updates, server)
     for client in method.cases:
         installed = install(method, client, after, made.kept[client])

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from fedcmr.branches import Branch
 from fedcmr.models.adapters import (
     chosen_blocks,
     factors,
@@ -15,7 +16,7 @@ from fedcmr.models.adapters import (
 )
 from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.blocks import TARGETS
-from fedcmr.tensors import Branch, TensorName
+from fedcmr.tensors import TensorName
 
 DUAL = (Branch("global", rank=2), Branch("local", rank=3))
 

@@ -3,11 +3,12 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from fedcmr.branches import Branch
 from fedcmr.models.adapters import inject, unfreeze
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.tasks.heads import OwnedHeads, ViewHeads
-from fedcmr.tensors import Branch, TensorName, digest
+from fedcmr.tensors import TensorName, digest
 
 DUAL = (Branch("global", rank=2), Branch("local", rank=3))
 HEAD = {"head.sax.weight", "head.sax.bias", "head.cls.weight", "head.cls.bias"}

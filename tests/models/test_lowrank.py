@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from fedcmr.models.lowrank import AdaptedLinear, starting_value
-from fedcmr.tensors import Branch
+from fedcmr.branches import Branch, starting_value
+from fedcmr.models.lowrank import AdaptedLinear
 
 BRANCHES = (Branch("global", rank=2, alpha=6.0), Branch("local", rank=3, alpha=1.5))
 

@@ -6,6 +6,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.testing import assert_close
 
+from fedcmr.branches import Branch
 from fedcmr.models.adapters import inject, merged
 from fedcmr.models.backbone import Backbone, seeded
 from fedcmr.models.cardiac import Cardiac
@@ -21,7 +22,6 @@ from fedcmr.models.mapping import (
 )
 from fedcmr.models.shape import BackboneShape
 from fedcmr.tasks.heads import OwnedHeads, ViewHeads
-from fedcmr.tensors import Branch
 
 
 def pretrained(shape: BackboneShape) -> dict[str, Tensor]:

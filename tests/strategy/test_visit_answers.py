@@ -21,8 +21,8 @@ def test_what_was_sent_replaces_what_was_there_and_the_rest_stays() -> None:
 
 
 def test_a_name_that_the_model_does_not_have_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"GE was sent \['z'\], which its model does not have"):
-        overwrite({"x": A}, {"z": C}, {}, visit())
+    with pytest.raises(ValueError, match=r"GE was sent \['head.z'\], which its model does not have"):
+        overwrite({"x": A}, {"head.z": C}, {}, visit())
 
 
 def test_shared_tensors_are_handed_over_private_ones_kept_and_frozen_ones_neither() -> None:
