@@ -29,7 +29,7 @@ from fedcmr.strategy.strategy import Strategy
 from fedcmr.strategy.visiting import Visit
 from fedcmr.tasks.detection import HEALTHY
 from fedcmr.tasks.task import Task
-from fedcmr.tensors import TensorName
+from fedcmr.tensors import TensorName, without_aux
 
 MERGED, PEFT = FORMATS = ("merged", "peft")
 CARD = "card.json"
@@ -96,12 +96,13 @@ def finished(run: Path, client: str = "", fold: int = 0) -> Finished:
     if said["backbone"] != model.backbone.digest():
         raise ValueError(f"{folder}: made for another backbone than {config.names['backbone']} is now.")
     knobs = config.of("", RunKnobs)
-    start = model.start(knobs.seed)
+    start = strategy.completed(model.start(knobs.seed))
     roles = strategy.roles(list(start), knobs.rounds)
     if not client and not any(TensorName.parse(name).is_head for name in shared):
         raise ValueError(f"The run shares no head: a new client has no model. Name one of {', '.join(clients)}.")
-    visit = Visit(knobs.rounds, client or "a new client", 0, 0, 0.0, roles=roles, trains=False)
-    model.load(strategy.install({**start, **kept}, shared, start, visit))
+    ranks = {branch.name: branch.rank_of(clients.index(client)) for branch in strategy.branches} if client else {}
+    visit = Visit(knobs.rounds, client or "a new client", 0, 0, 0.0, ranks, roles=roles, trains=False, seed=knobs.seed)
+    model.load(without_aux(strategy.install({**start, **kept}, shared, start, visit)))
     return Finished(model.eval(), strategy, task, client, said)
 
 

@@ -25,7 +25,7 @@ from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down
-from fedcmr.strategy.participating import Drawn
+from fedcmr.strategy.participating import Draw, Drawn
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _trained(parts: Parts, folder: Path, console: Console, group: str) -> Mappin
     """Every fold's rounds, and what they leave in the folder."""
     clients, folds = sorted(parts.folds[0]), len(parts.folds)
     log = WandbLog(folder, group, parts.config.plain(), clients, not parts.is_phantom, folds)
-    with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds) as progress:
+    with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds, _draw(parts)) as progress:
         ends = [run_fold(parts.at(fold), folder, log, progress) for fold in range(folds)]
         summary = write_down(parts, folder, ends)
         log.finish(summary, [row for end in ends for row in end.rows], parts.task)
@@ -108,8 +108,7 @@ def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> F
         server = state.load(engine, saved[-1]) if saved else engine.initial()
         past = _forget_later(folder, fold, server.round)
         began = time.perf_counter()
-        draw = Drawn(knobs.participation, knobs.quorum, knobs.seed)
-        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum, draw):
+        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum, _draw(parts)):
             match event:
                 case Visited(handover, number):
                     progress.visited(handover.client, handover.loss)
@@ -125,6 +124,12 @@ def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> F
                     progress.closed(closed, time.perf_counter() - began)
                     began = time.perf_counter()
         return _ended(parts, engine, state, server, past)
+
+
+def _draw(parts: Parts) -> Draw:
+    """Who takes part in a round."""
+    knobs = parts.config.of("", RunKnobs)
+    return Drawn(knobs.participation, knobs.quorum, knobs.seed)
 
 
 def engine_of(parts: Parts) -> Engine:

@@ -180,6 +180,11 @@ def digest(tensors: Tensors) -> str:
     return sha.hexdigest()
 
 
+def without_aux(tensors: Tensors) -> dict[str, Tensor]:
+    """Without the auxiliary ones, of which a model knows nothing."""
+    return {name: tensor for name, tensor in tensors.items() if not TensorName.parse(name).aux}
+
+
 def select(tensors: Tensors, keep: Iterable[str]) -> dict[str, Tensor]:
     """The tensors of these names, in the order of `tensors`."""
     names = set(keep)

@@ -128,8 +128,8 @@ def drawn(seed: int, name: str, shape: Sequence[int]) -> Tensor:
 
 @dataclass(frozen=True)
 class Visited:
-    """What a made visit leaves: the update that came in at the server's door, the bytes it came as, what has a role, what
-    is kept, and the whole model, with what was folded into it.
+    """What a made visit leaves: the update as it came in at the server's door, the bytes it came as, what of the model
+    has a role, what is kept, and the whole model with what was folded into it.
     """
 
     update: Update

@@ -15,8 +15,11 @@ from made_data import write_nifti
 from made_runs import cohort, command, finished, run
 from safetensors import safe_open
 
+from fedcmr import catalogue
 from fedcmr.arguments import configure
 from fedcmr.data.mnms import TABLE
+from fedcmr.exporting import finished as finished_model
+from fedcmr.reports.journal import read_rounds
 from fedcmr.reports.progress import Progress
 from fedcmr.run import main
 from fedcmr.run import run as run_from_python
@@ -336,14 +339,52 @@ def test_other_balances_and_thresholds_run_to_the_end(wish: str, tmp_path: Path)
     assert 0 <= summary(tmp_path)["threshold"]["last"][0] <= 1
 
 
+ALWAYS_RUN = ("pooled", "flora", "fedalt", "fedln")
+"""One that pools, one that folds, one with a mix for each token, one that opens layers; the others take their time."""
+
+
 @pytest.mark.parametrize(
     "algorithm",
-    ["pooled", *(pytest.param(name, marks=pytest.mark.slow) for name in ("local_only", "head_only", "fedavg_lora"))],
+    [
+        *ALWAYS_RUN,
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in catalogue.names("algorithms")
+            if name not in ALWAYS_RUN
+        ),
+    ],
 )
-def test_every_algorithm_runs_to_the_end(algorithm: str, tmp_path: Path) -> None:
-    assert run(tmp_path, f"--algorithm={algorithm}", "--rounds=1") == 0
+def test_every_algorithm_runs_to_the_end_and_its_adapters_score_again(algorithm: str, tmp_path: Path) -> None:
+    assert run(tmp_path, f"--algorithm={algorithm}", "--rounds=2") == 0
     said = summary(tmp_path)
     assert list(said["clients"]) == ["vendorA", "vendorC"], "whoever trains, patients keep their client"
-    shares_head = algorithm != "local_only"
-    assert (said["mean"]["global"]["balanced_accuracy"] is not None) == shares_head
-    assert (said["parameters"]["shared"] > 0) == shares_head
+    has_own_head = getattr(catalogue.entry("algorithms", algorithm).module, "HEAD", "") == "private"
+    assert (said["mean"]["global"]["balanced_accuracy"] is None) == has_own_head
+    assert (said["parameters"]["shared"] > 0) == (algorithm not in ("local_only", "frozen_private_head"))
+    client = "" if algorithm == "pooled" else "vendorA"
+    assert finished_model(tmp_path, client).client == client, "its adapters load again"
+
+
+def test_with_half_of_the_clients_a_round_writes_down_who_took_part(tmp_path: Path) -> None:
+    assert run(tmp_path / "half", "participation=0.5", "--rounds=6") == 0
+    closed = read_rounds(tmp_path / "half")
+    took_part = [tuple(round.weights) for round in closed]
+    assert {len(clients) for clients in took_part} == {1}
+    assert set(took_part) == {("vendorA",), ("vendorC",)}, "both are drawn in six rounds of this seed"
+    for round in closed:
+        assert round.bytes_up.keys() == round.bytes_down.keys() == round.losses.keys() == round.weights.keys()
+        assert set(round.scores) == {"vendorA", "vendorC"}, "who is away is scored all the same"
+
+
+def test_a_run_with_participation_that_was_cut_goes_on_with_the_same_draws(tmp_path: Path) -> None:
+    assert run(tmp_path / "whole", "participation=0.5", "--rounds=3") == 0
+    assert run(tmp_path / "grown", "participation=0.5", "--rounds=1") == 0
+    assert main(["--resume", str(tmp_path / "grown"), "--rounds=3"]) == 0
+    assert read_rounds(tmp_path / "grown") == read_rounds(tmp_path / "whole")
+
+
+def test_the_journal_tells_what_averaging_the_factors_apart_has_lost() -> None:
+    for round in read_rounds(finished()):
+        assert set(round.aggregation) == {"error", "cosine"}
+        assert 0 < round.aggregation["error"] < 2
+        assert -1 <= round.aggregation["cosine"] <= 1

@@ -24,7 +24,7 @@ from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Phase, Strategy
 from fedcmr.strategy.visiting import Visit
 from fedcmr.tasks.task import Task
-from fedcmr.tensors import TensorName, Tensors, digest
+from fedcmr.tensors import TensorName, Tensors, digest, without_aux
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def visit(
     received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
     with one_thread(), quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(visit_seed(federation.seed, record.round, client))
-        model.load(_of_the_model(received))
+        model.load(without_aux(received))
         losses = [_train(federation, record, phase, received, kept) for phase in strategy.phases(record.round)]
         # of what was sent, all that has no role stays behind: what was folded into the weight is sent down alone
         now = {**received, **model.read()}
@@ -122,7 +122,7 @@ def predict(
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
     with one_thread(), quiet():
-        federation.model.load(_of_the_model(mine))
+        federation.model.load(without_aux(mine))
         return _predictions(federation, client, part, view)
 
 
@@ -135,11 +135,6 @@ def visit_seed(seed: int, round: int, client: str) -> int:
 def gains(federation: Federation, mix: Mix | None = None) -> Mapping[str, float]:
     """How loud each branch is, as this mix says, or the strategy's; where that learns, its gains come on top."""
     return (mix or federation.strategy.mix)([branch.name for branch in federation.strategy.branches])
-
-
-def _of_the_model(tensors: Tensors) -> dict[str, Tensor]:
-    """Without the auxiliary ones, of which the model knows nothing."""
-    return {name: tensor for name, tensor in tensors.items() if not TensorName.parse(name).aux}
 
 
 def _record(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:

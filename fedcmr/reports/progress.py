@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 
 from fedcmr.messages import Round
+from fedcmr.strategy.participating import Draw, everyone
 
 
 class Progress:
@@ -19,10 +20,13 @@ class Progress:
         clients: names of the clients; another name that visits ("pooled") gets a row of its own.
         console: where to write; the live table only where it is a terminal.
         folds: how many folds there are, ≥ 1.
+        draw: (clients, round) -> who takes part in it.
     """
 
-    def __init__(self, rounds: int, clients: Sequence[str], console: Console, folds: int = 1) -> None:
-        self.rounds, self.folds, self.console = rounds, folds, console
+    def __init__(
+        self, rounds: int, clients: Sequence[str], console: Console, folds: int = 1, draw: Draw = everyone
+    ) -> None:
+        self.rounds, self.folds, self.console, self.draw = rounds, folds, console, draw
         self.losses: dict[str, float] = dict.fromkeys(clients, math.nan)
         self.arrived: set[str] = set()
         self.last: Round | None = None
@@ -75,8 +79,10 @@ class Progress:
         made.add_column("training loss", justify="right")
         made.add_column("balanced accuracy (val.)", justify="right")
         made.add_column("specificity (val.)", justify="right")
+        present = self.draw(list(self.losses), self.last.number % self.rounds + 1 if self.last else 1)
         for client, loss in sorted(self.losses.items()):
-            state = "[green]done[/]" if client in self.arrived else "training"
+            at_work = "training" if client in present else "away"
+            state = "[green]done[/]" if client in self.arrived else at_work
             shown = "" if math.isnan(loss) else f"{loss:.3f}"
             scores = [_decimals(self._score(client, metric)) for metric in ("balanced_accuracy", "specificity")]
             made.add_row(client, state if not self._finished() else "", shown, *scores)

@@ -43,6 +43,7 @@ def of_server(round: Round, overall: Mapping[str, Scores]) -> dict[str, float | 
         "bytes/up": sum(round.bytes_up.values()),
         "bytes/down": sum(round.bytes_down.values()),
         "refused": len(round.refused),
+        **{f"aggregation/{name}": value for name, value in round.aggregation.items()},
     }
 
 

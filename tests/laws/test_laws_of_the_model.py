@@ -170,3 +170,20 @@ def test_two_branches_are_one_branch_of_the_sum_of_their_ranks(
     joined: Tensor = one.branches["global"].B.grad
     for s, pair, expected in zip(scales, pairs, joined.split(list(ranks), dim=1), strict=True):
         assert_close(pair.B.grad, s * expected)
+
+
+@pytest.mark.parametrize("name", ["hetlora", "flexlora"])
+def test_a_client_of_lower_rank_trains_and_sends_no_more_than_its_rank(name: str) -> None:
+    wide = method(name, "shared")
+    (branch,) = wide.strategy.branches
+    narrow = replace(wide, strategy=replace(wide.strategy, branches=(replace(branch, ranks=(2, branch.rank)),)))
+    course = two_rounds(narrow)
+    low, high = course.engine.clients
+    assert course.closed[-1].round.bytes_up[low] < course.closed[-1].round.bytes_up[high]
+    assert course.closed[-1].round.bytes_down[low] < course.closed[-1].round.bytes_down[high]
+    assert course.closed[-1].round.refused == ()
+    for client, rank in ((low, 2), (high, branch.rank)):
+        made = course.engine.federation
+        expected = {str(at): rank for at in map(TensorName.parse, made.start) if at.is_factor}
+        awaited = made.awaited(client, 2)
+        assert {text: min(awaited[text].shape) for text in expected} == expected

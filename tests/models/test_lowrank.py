@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.testing import assert_close
 
 from fedcmr.branches import Branch, starting_value
-from fedcmr.models.lowrank import AdaptedLinear
+from fedcmr.models.lowrank import AdaptedLinear, Gate
+from fedcmr.strategy.mixing import Between, OverTokens, Scalars
 
 BRANCHES = (Branch("global", rank=2, alpha=6.0), Branch("local", rank=3, alpha=1.5))
 
@@ -142,3 +143,79 @@ def test_a_dropout_that_is_no_probability_is_refused(dropout: float) -> None:
 def test_two_branches_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="names that differ"):
         AdaptedLinear(nn.Linear(5, 7), (Branch("global"), Branch("global", rank=2)), 0.0)
+
+
+def gated(gate: Gate) -> AdaptedLinear:
+    """A layer of 3 -> 2 with two branches of rank 1, and gains that learn."""
+    draw = torch.Generator().manual_seed(0)
+    layer = AdaptedLinear(nn.Linear(3, 2), [Branch("global", 1, 1.0), Branch("local", 1, 2.0)], 0.0, gate)
+    with torch.no_grad():
+        for pair in layer.branches.values():
+            pair.A.copy_(torch.randn(1, 3, generator=draw))
+            pair.B.copy_(torch.randn(2, 1, generator=draw))
+    return layer
+
+
+TOKENS = torch.linspace(-1, 1, 12).reshape(1, 4, 3)
+
+
+def branch_output(layer: AdaptedLinear, name: str) -> Tensor:
+    pair = layer.branches[name]
+    return layer.scales[name] * (TOKENS @ pair.A.T @ pair.B.T)
+
+
+def test_learned_scalars_multiply_each_branch_and_get_gradients() -> None:
+    layer = gated(Scalars((("global", 0.25), ("local", 3.0))))
+    expected = layer.weights(TOKENS) + 0.25 * branch_output(layer, "global") + 3.0 * branch_output(layer, "local")
+    assert_close(layer(TOKENS), expected)
+    layer(TOKENS).sum().backward()
+    assert_close(layer.gates["global"].grad, branch_output(layer, "global").sum())
+
+
+def test_learned_scalars_are_merged_like_fixed_ones() -> None:
+    layer = gated(Scalars((("global", 0.25), ("local", -1.0)), squashed=True))
+    expected = layer(TOKENS)
+    A, B = layer.joined()
+    assert_close(layer.weights(TOKENS) + TOKENS @ A.T @ B.T, expected)
+    layer.merge()
+    assert_close(layer(TOKENS), expected)
+    layer.unmerge()
+    assert_close(layer(TOKENS), expected, rtol=0, atol=0)
+
+
+def test_gains_of_each_token_stay_beside_the_weight() -> None:
+    layer = gated(OverTokens(("global", "local")))
+    with torch.no_grad():
+        layer.gates["local"].copy_(torch.tensor([1.0, -2.0, 0.5]))
+    share = torch.sigmoid(TOKENS @ layer.gates["local"])[..., None]  # a softmax over (0, g)
+    expected = (
+        layer.weights(TOKENS) + (1 - share) * branch_output(layer, "global") + share * branch_output(layer, "local")
+    )
+    before = layer(TOKENS)
+    assert_close(before, expected)
+    assert not layer.can_merge
+    with pytest.raises(ValueError, match="Each token has its own gains"):
+        layer.merge()
+    assert_close(layer(TOKENS), before, rtol=0, atol=0)
+
+
+def test_gains_that_are_put_aside_leave_the_plain_sum() -> None:
+    layer = gated(Between(0.1))
+    layer.is_gated = False
+    plain = layer.weights(TOKENS) + branch_output(layer, "global") + branch_output(layer, "local")
+    assert_close(layer(TOKENS), plain)
+
+
+def test_outputs_are_left_behind_where_somebody_asks() -> None:
+    layer = AdaptedLinear(nn.Linear(3, 2), [Branch("global", 1, 1.0), Branch("local", 1, 2.0)], 0.0)
+    for pair in layer.branches.values():
+        nn.init.ones_(pair.A)
+        nn.init.ones_(pair.B)
+    expected = layer(TOKENS)
+    layer.outputs = {}
+    assert_close(layer(TOKENS), expected)
+    assert_close(layer.outputs, {name: branch_output(layer, name) for name in ("global", "local")})
+    layer.gains["local"] = 0.0
+    layer.outputs = {}
+    layer(TOKENS)
+    assert list(layer.outputs) == ["global"], "a silent branch says nothing"
