@@ -30,7 +30,6 @@ def check(config: "Config", out: Path | None = None) -> None:
     from fedcmr.reports.patients import print_patients
     from fedcmr.reports.tables import print_roles
     from fedcmr.results import provenance, role_groups
-    from fedcmr.strategy.roles import Role
 
     folder = out or default_folder(config, Path("runs"))
     found = look(folder, config, resume=False)
@@ -42,11 +41,12 @@ def check(config: "Config", out: Path | None = None) -> None:
     console.print(said, highlight=False, markup=False, soft_wrap=True)
     print_patients(console, parts.folds, parts.label_word, parts.task.classes)
     print_roles(console, role_groups(parts))
-    start, knobs = parts.model.start(config.of("", RunKnobs).seed), config.of("", RunKnobs)
+    knobs = config.of("", RunKnobs)
+    start = parts.strategy.completed(parts.model.start(knobs.seed))
     roles = parts.strategy.roles(list(start), 1)
     for name, role in sorted(roles.items()):
         console.print(f"  {role.value:<8}{name} {tuple(start[name].shape)}", highlight=False)
-    shared = {name: tensor for name, tensor in start.items() if roles[name] is Role.SHARED}
+    shared = parts.strategy.awaited(start, 1, {})
     each = len(pack(shared, {})) if shared else 0
     clients = 1 if parts.strategy.pool else len(parts.folds[0])
     total = each * clients * knobs.rounds * len(parts.folds)

@@ -146,6 +146,23 @@ class PrefixKnobs:
             raise ValueError(f"prefix.limit_gb={self.limit_gb:g}: expected more than 0.")
 
 
+@dataclass(frozen=True)
+class TableKnobs:
+    """The rows of a table, and how often each is repeated; read by fedcmr.table alone.
+
+    Args:
+        algorithms: names of the rows, in order; empty for its core.
+        seeds: repeats, with seed + 0 … seeds − 1 and, on phantoms, data.seed likewise, so other federations; ≥ 1.
+    """
+
+    algorithms: tuple[str, ...] = ()
+    seeds: int = 1
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise ValueError(f"--seeds {self.seeds}: expected at least 1.")
+
+
 def schema(raw: Raw) -> Schema:
     """Which knobs there are, given the parts that `raw` names; completes the missing names in `raw`.
 
@@ -169,5 +186,6 @@ def schema(raw: Raw) -> Schema:
         "augment": (Augmentation,),
         "prefix": (PrefixKnobs,),
         "controls": (ControlKnobs,),
+        "table": (TableKnobs,),
         "engine": (knobs["engine"],),
     }

@@ -2,11 +2,12 @@
 
     python -m fedcmr.table --algorithms med_dual_lora,fedavg_lora,local_only --seeds 3
 
-Each run is a folder of its own below <out>/runs; a finished one is never run again, an unfinished one goes on.
+Each run is a folder of its own below <out>/runs; a finished one is never run again, an unfinished one goes on. With
+engine.workers=N the runs are shared among N long-lived processes; the numbers are the same.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,24 +17,41 @@ from fedcmr.arguments import configured, guarded, parser
 if TYPE_CHECKING:
     import argparse
 
-    from rich.console import Console
-
+    from fedcmr.config import Config
     from fedcmr.reports.comparing import Repeats
+    from fedcmr.tabling import Job
 
-CORE = ("med_dual_lora", "fedavg_lora", "local_only", "head_only", "pooled")
-"""The rows where none are named; the first is what the others are compared with."""
+CORE = (
+    "med_dual_lora",
+    "fedavg_lora",
+    "local_only",
+    "pooled",
+    "head_only",
+    "fedavg_lora_finetuned",
+    "ditto_lora",
+    "sdflora",
+    "feddpa",
+    "fedalt",
+    "fedsa_lora",
+    "ffa_lora",
+    "orthogonal_lora",
+)
+"""The rows where none are named: Med-DualLoRA, its rank-matched controls, simple rivals, nearest twins."""
+
+REFERENCE = "med_dual_lora"
+"""The row that others are compared with; the first one where it is not among them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     made = parser("table", "Compare algorithms over seeds, in one table.")
-    made.add_argument("--algorithms", help=f"comma-separated, or all (default: {','.join(CORE)})")
-    made.add_argument("--seeds", type=int, default=1, metavar="N", help="repeats, with seed + 0 … N-1 (default 1)")
+    made.add_argument("--algorithms", help="comma-separated, or all (default: the core; see fedcmr/table.py)")
+    made.add_argument("--seeds", type=int, metavar="N", help="repeats, with seed + 0 … N-1 (default 1)")
     said = made.parse_intermixed_args(arguments)
 
     def command() -> int:
         try:
-            write(said, rows_asked(said.algorithms, said.algorithm), said.seeds)
+            write(said)
         except KeyboardInterrupt as interrupt:
             raise KeyboardInterrupt("Go on by the same command: what is finished is not run again.") from interrupt
         return 0
@@ -41,14 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return guarded(command, said.debug)
 
 
-def rows_asked(algorithms: str | None, algorithm: str | None) -> tuple[str, ...]:
-    """Names of the rows, in order. Raises: ValueError for an unknown, repeated or doubly given one."""
+def rows_asked(algorithms: str | None, configured: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the rows, in order, from the flag or the configuration; the core where neither names any.
+
+    Raises: ValueError for an unknown, repeated or doubly given one.
+    """
     known = catalogue.names("algorithms")
-    if algorithm is not None:
-        raise ValueError("A table takes --algorithms (comma-separated), not --algorithm.")
     if algorithms is None:
-        return CORE
-    named = known if algorithms == "all" else [name.strip() for name in algorithms.split(",") if name.strip()]
+        named = list(configured or CORE)
+    else:
+        named = known if algorithms == "all" else [name.strip() for name in algorithms.split(",") if name.strip()]
     for name in named:
         if name not in known:
             raise ValueError(catalogue.unknown("algorithm", name, known))
@@ -57,56 +77,88 @@ def rows_asked(algorithms: str | None, algorithm: str | None) -> tuple[str, ...]
     return tuple(named)
 
 
-def write(said: "argparse.Namespace", algorithms: Sequence[str], seeds: int) -> Path:
+def write(said: "argparse.Namespace") -> Path:
     """Runs what is missing, writes the table and its figures, prints it; returns the folder."""
     from rich.console import Console
 
+    from fedcmr.engines.in_process import Knobs as Processes
+    from fedcmr.knobs import TableKnobs
     from fedcmr.reports.comparing import comparison_table
-    from fedcmr.reports.figures import draw_learning, draw_scores
-    from fedcmr.reports.journal import read_rounds
+    from fedcmr.reports.figures import draw_all
     from fedcmr.reports.writing import terminal_table, write_table
+    from fedcmr.tabling import expected_seconds, make_ready, run_all
 
-    if seeds < 1:
-        raise ValueError(f"--seeds {seeds}: expected at least 1.")
+    if said.algorithm is not None:
+        raise ValueError("A table takes --algorithms (comma-separated), not --algorithm.")
     strays = [text for text in said.overrides if text.startswith("algorithm")]
     if strays:
         raise ValueError(f"{strays[0]} is one algorithm's knob; a table takes every algorithm with its own defaults.")
-    console, base = Console(), configured(said)
-    folder = said.out or Path("tables") / f"{base.names['data']}-{base.digest(['engine', 'algorithm'])[:8]}"
-    repeats, folders = [], {}
-    for number, name in enumerate(algorithms, start=1):
-        console.print(f"[bold]{name}[/] ({number} of {len(algorithms)})", highlight=False)
-        folders[name] = [folder / "runs" / f"{name}-{repeat}" for repeat in range(seeds)]
-        repeats.append(_repeats(said, name, folders[name], console))
-    table = comparison_table(repeats, is_primary=base.names["data"] == "phantom")
+    console, base = Console(), configured(_with(said, [] if said.seeds is None else [f"table.seeds={said.seeds}"]))
+    knobs = base.of("table", TableKnobs)
+    algorithms = rows_asked(said.algorithms, knobs.algorithms)
+    folder = said.out or Path("tables") / f"{base.names['data']}-{base.digest(NOT_THE_FOLDERS)[:8]}"
+    jobs = _jobs(said, base, algorithms, knobs.seeds, folder)
+    processes = base.of("engine", Processes).workers if base.names["engine"] == "in_process" else 1
+    waiting = [job for job in jobs if not job.is_finished]
+    about = f"{len(algorithms)} algorithms, {knobs.seeds} federation(s): {len(jobs)} runs"
+    console.print(f"{about}, {len(jobs) - len(waiting)} of them finished already.", highlight=False)
+    parts = make_ready(jobs, console)
+    if parts is not None:
+        minutes = expected_seconds(parts) * len(waiting) / processes / 60
+        console.print(
+            f"{len(waiting)} runs in {processes} process(es) will take about {max(1, round(minutes))} min.",
+            highlight=False,
+        )
+    summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False))
+    repeats = [_repeats(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
+    table = comparison_table(_reference_first(repeats), is_primary=base.names["data"] == "phantom")
     write_table(folder, table)
-    draw_scores(folder, table)
-    draw_learning(folder, {name: [read_rounds(run) for run in runs] for name, runs in folders.items()})
+    draw_all(folder, table, {repeat.algorithm: repeat for repeat in repeats})
     console.print(terminal_table(table))
     console.print(f"Table, figures and runs: {folder}", highlight=False, markup=False)
     return folder
 
 
-def _repeats(said: "argparse.Namespace", algorithm: str, folders: Sequence[Path], console: "Console") -> "Repeats":
-    """One algorithm with every seed; on phantoms each seed draws a new federation. Finished runs are only read."""
+NOT_THE_FOLDERS = ("engine", "algorithm", "table")
+"""Sections that do not bear on the folder's name: more rows or seeds go on in the same folder."""
+
+
+def _jobs(
+    said: "argparse.Namespace", base: "Config", algorithms: Sequence[str], seeds: int, folder: Path
+) -> "list[Job]":
+    """The runs, federation by federation. Numbers do not depend on how many processes share the work."""
+    from fedcmr.tabling import Job
+
+    alone = ["engine.workers=1"] if base.names["engine"] == "in_process" else []
+    plain, jobs = base.plain(), []
+    for repeat in range(seeds):
+        moved = [f"seed={plain['seed'] + repeat}"]
+        if plain["data"]["name"] == "phantom":
+            moved.append(f"data.seed={plain['data']['seed'] + repeat}")
+        for name in algorithms:
+            config = configured(_with(said, [f"algorithm.name={name}", *moved, *alone]))
+            jobs.append(Job(name, repeat, config, folder / "runs" / f"{name}-{repeat}"))
+    return jobs
+
+
+def _repeats(
+    algorithm: str, jobs: "Sequence[Job]", summaries: "Mapping[tuple[str, int], Mapping[str, object]]"
+) -> "Repeats":
+    """One algorithm's runs, read back from their folders."""
     from fedcmr.reports.comparing import Repeats
-    from fedcmr.reports.folder import CONFIG
-    from fedcmr.reports.journal import seconds_of
-    from fedcmr.running import train
+    from fedcmr.reports.journal import read_predictions, read_rounds, seconds_of
 
-    summaries = []
-    for repeat, folder in enumerate(folders):
-        config = configured(_with(said, [f"algorithm.name={algorithm}", *_seeds(said, repeat)]))
-        summaries.append(train(config, folder, (folder / CONFIG).exists(), console, folder.parents[1].name))
-    return Repeats(algorithm, summaries, [seconds_of(folder) for folder in folders])
+    return Repeats(
+        algorithm,
+        [summaries[algorithm, job.repeat] for job in jobs],
+        [seconds_of(job.folder) for job in jobs],
+        [read_rounds(job.folder) for job in jobs],
+        [read_predictions(job.folder)[1] for job in jobs],
+    )
 
 
-def _seeds(said: "argparse.Namespace", repeat: int) -> list[str]:
-    """Overrides that move every seed on by `repeat`."""
-    base = configured(said).plain()
-    seeds = [f"seed={base['seed'] + repeat}"]
-    is_phantom = base["data"]["name"] == "phantom"
-    return [*seeds, f"data.seed={base['data']['seed'] + repeat}"] if is_phantom else seeds
+def _reference_first(repeats: "Sequence[Repeats]") -> "list[Repeats]":
+    return sorted(repeats, key=lambda repeat: repeat.algorithm != REFERENCE)
 
 
 def _with(said: "argparse.Namespace", overrides: Sequence[str]) -> "argparse.Namespace":

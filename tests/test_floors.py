@@ -23,6 +23,7 @@ COMMANDS = (
     "arguments",
     "exporting",
     "readying",
+    "tabling",
     "running",
     "results",
     "evaluating",

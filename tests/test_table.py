@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 from made_runs import command
 
-from fedcmr import table
-from fedcmr.table import CORE, main, rows_asked
+from fedcmr import tabling
+from fedcmr.table import CORE, REFERENCE, main, rows_asked
 
 
 def test_the_rows_are_the_ones_that_were_asked_for() -> None:
-    assert rows_asked(None, None) == CORE
-    assert rows_asked("pooled, local_only", None) == ("pooled", "local_only")
-    assert set(rows_asked("all", None)) >= set(CORE)
+    assert rows_asked(None) == CORE
+    assert rows_asked(None, ["pooled"]) == ("pooled",)
+    assert rows_asked("pooled, local_only", ["ffa_lora"]) == ("pooled", "local_only")
+    assert set(rows_asked("all")) >= set(CORE)
+    assert len(CORE) >= 12
+    assert CORE[0] == REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -41,7 +44,7 @@ def test_an_interrupted_table_says_how_to_go_on(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(table, "_repeats", interrupt)
+    monkeypatch.setattr(tabling, "make_ready", interrupt)
     assert main(command(tmp_path)) == 130
     assert "Go on by the same command" in capsys.readouterr().err
 
@@ -59,6 +62,25 @@ def test_a_table_has_a_row_for_each_algorithm_and_a_run_for_each_seed(
     assert sorted(run.name for run in (tmp_path / "runs").iterdir()) == [
         *("local_only-0", "local_only-1", "med_dual_lora-0", "med_dual_lora-1"),
     ]
-    capsys.readouterr()
+    assert said["rows"][0]["aggregation"]["error"]["mean"] > 0
+    assert said["rows"][0]["calibration"]["personal"].keys() == {"intercept", "slope"}
+    assert {file.stem for file in tmp_path.glob("*.png")} == {"scores", "learning", "roc", "bytes"}
+    told = capsys.readouterr().out
+    assert "4 runs in 1 process(es) will take about" in told
+    assert "[4/4]" in told
     assert main(typed) == 0
-    assert capsys.readouterr().out.count("holds this run, finished") == 4
+    assert "4 runs, 4 of them finished already" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_processes_share_the_runs_and_change_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    rows = "--algorithms=fedavg_lora,med_dual_lora"
+    for name, workers in (("one", 1), ("two", 2)):
+        assert main(command(tmp_path / name, rows, "--seeds=2", "--rounds=1", f"engine.workers={workers}")) == 0
+    for run in (tmp_path / "one" / "runs").iterdir():
+        twin = tmp_path / "two" / "runs" / run.name
+        assert (twin / "rounds.jsonl").read_bytes() == (run / "rounds.jsonl").read_bytes()
+        assert (twin / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
+    said = json.loads((tmp_path / "two" / "table.json").read_text())
+    assert said["reference"] == "med_dual_lora", "wherever it stands"

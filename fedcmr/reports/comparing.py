@@ -7,6 +7,9 @@ the first one, the reference, federation by federation (statistics.py), in one m
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fedcmr.messages import Round
+from fedcmr.reports.calibrating import calibration
+from fedcmr.reports.journal import LAST, Reported
 from fedcmr.reports.reading import at, controls_of, number
 from fedcmr.reports.statistics import Estimate, Paired, compare, detectable_difference, estimate, holm
 
@@ -23,11 +26,14 @@ class Repeats:
         algorithm: its name.
         summaries: of summary.json, one for each seed; all algorithms in the same order of seeds.
         seconds: wall time of each run.
+        rounds: of each run. predictions: of each run's test patients; none where nothing is asked of them.
     """
 
     algorithm: str
     summaries: Sequence[Summary]
     seconds: Sequence[float]
+    rounds: Sequence[Sequence[Round]] = ()
+    predictions: Sequence[Sequence[Reported]] = ()
 
 
 def comparison_table(repeats: Sequence[Repeats], metric: str = METRIC, is_primary: bool = True) -> Tree:
@@ -81,6 +87,11 @@ def _row(repeat: Repeats, versus: Sequence[Tree]) -> Tree:
         "seeds": _seeds(repeat),
         "metrics": metrics,
         "worst_client": {view: {"balanced_accuracy": _worst(repeat.summaries, view)} for view in at(first, "overall")},
+        "spread_of_clients": {
+            view: {"balanced_accuracy": _spread(repeat.summaries, view)} for view in at(first, "overall")
+        },
+        "calibration": {view: _calibration(repeat.predictions, view) for view in at(first, "overall")},
+        "aggregation": {name: _aggregation(repeat.rounds, name) for name in ("error", "cosine")},
         "parameters": dict(at(first, "parameters")),
         "bytes_up": estimate(up).mean,
         "bytes_up_per_client_and_round": estimate(each).mean,
@@ -104,11 +115,34 @@ def _said(found: Estimate) -> Tree:
 
 def _worst(summaries: Sequence[Summary], view: str) -> Tree:
     """The smallest balanced accuracy of a client, in each run, then over seeds."""
-    lowest: list[float | None] = []
-    for summary in summaries:
-        own = [number(summary, "clients", client, view, "balanced_accuracy") for client in at(summary, "clients")]
-        lowest.append(min((value for value in own if value is not None), default=None))
-    return _said(estimate(lowest))
+    return _said(estimate([min(_of_clients(summary, view), default=None) for summary in summaries]))
+
+
+def _spread(summaries: Sequence[Summary], view: str) -> Tree:
+    """From the smallest to the largest balanced accuracy of a client, in each run, then over seeds."""
+    own = [_of_clients(summary, view) for summary in summaries]
+    return _said(estimate([max(values) - min(values) if values else None for values in own]))
+
+
+def _of_clients(summary: Summary, view: str) -> list[float]:
+    own = [number(summary, "clients", client, view, "balanced_accuracy") for client in at(summary, "clients")]
+    return [value for value in own if value is not None]
+
+
+def _calibration(runs: Sequence[Sequence[Reported]], view: str) -> Tree:
+    """Intercept and slope over all test patients of the last round, in each run, then over seeds; for two classes."""
+    fitted = []
+    for rows in runs:
+        last = [row.prediction for row in rows if row.round == LAST and row.prediction.view == view]
+        binary = [said for said in last if len(said.probabilities) == 2]
+        if binary:
+            fitted.append(calibration([said.label for said in binary], [said.probabilities[1] for said in binary]))
+    return {word: _said(estimate([one[place] for one in fitted])) for place, word in enumerate(("intercept", "slope"))}
+
+
+def _aggregation(runs: Sequence[Sequence[Round]], name: str) -> Tree:
+    """Mean over the rounds of each run, then over seeds."""
+    return _said(estimate([estimate([closed.aggregation.get(name) for closed in rounds]).mean for rounds in runs]))
 
 
 def _per_client_and_round(summary: Summary) -> float | None:

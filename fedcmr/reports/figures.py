@@ -1,10 +1,12 @@
-"""Pictures of a comparison, each as PNG and SVG: scores with intervals per client, and learning curves."""
+"""Pictures of a comparison, each as PNG and SVG: scores with intervals, learning curves, ROC curves, bytes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcmr.messages import Round
+from fedcmr.reports.comparing import Repeats
+from fedcmr.reports.journal import LAST, Reported
 from fedcmr.reports.reading import at, number
 from fedcmr.reports.statistics import estimate
 from fedcmr.reports.writing import rows_of
@@ -16,6 +18,21 @@ if TYPE_CHECKING:
 # Okabe and Ito 2008: told apart by readers who see colours differently; black comes last
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", ":", "-.")
+
+
+def draw_all(folder: Path, table: Mapping[str, object], repeats: Mapping[str, Repeats]) -> list[Path]:
+    """Every picture of a table.
+
+    Args:
+        table: of table.json. repeats: algorithm -> its runs.
+    """
+    return [
+        *draw_scores(folder, table),
+        *draw_learning(folder, {name: repeat.rounds for name, repeat in repeats.items()}),
+        *draw_roc(folder, {name: repeat.predictions for name, repeat in repeats.items()}),
+        *draw_bytes(folder, table),
+    ]
 
 
 def draw_scores(folder: Path, table: Mapping[str, object], view: str = "personal") -> list[Path]:
@@ -64,7 +81,15 @@ def draw_learning(folder: Path, runs: Mapping[str, Sequence[Sequence[Round]]], v
         lows, highs = [min(values[n]) for n in numbers], [max(values[n]) for n in numbers]
         axes.fill_between(numbers, lows, highs, color=colour, alpha=0.15, linewidth=0)
         means = [sum(values[n]) / len(values[n]) for n in numbers]
-        axes.plot(numbers, means, color=colour, marker=MARKS[index % len(MARKS)], markersize=3.5, label=algorithm)
+        axes.plot(
+            numbers,
+            means,
+            color=colour,
+            marker=MARKS[index % len(MARKS)],
+            markersize=3.5,
+            linestyle=_line(index),
+            label=algorithm,
+        )
     axes.axhline(0.5, color="0.6", linestyle="--", linewidth=1)
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("round")
@@ -72,6 +97,67 @@ def draw_learning(folder: Path, runs: Mapping[str, Sequence[Sequence[Round]]], v
     axes.set_title("Validation patients, mean over clients", loc="left", fontsize=10)
     _legend(axes)
     return _save(figure, folder, "learning")
+
+
+def draw_roc(folder: Path, runs: Mapping[str, Sequence[Sequence[Reported]]], view: str = "personal") -> list[Path]:
+    """roc.png and roc.svg: sensitivity against 1 − specificity, over the test patients of all seeds as one.
+
+    Nothing is drawn where there are more than two classes.
+
+    Args:
+        runs: algorithm -> the predictions of each of its runs; those of the last round are taken.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    figure, axes = _canvas(5.6)
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", linewidth=1)
+    drawn = 0
+    for index, (algorithm, repeats) in enumerate(runs.items()):
+        said = [
+            row.prediction
+            for rows in repeats
+            for row in rows
+            if row.round == LAST and row.prediction.view == view and len(row.prediction.probabilities) == 2
+        ]
+        labels, scores = [one.label for one in said], [one.probabilities[1] for one in said]
+        if len(set(labels)) < 2:
+            continue
+        drawn += 1
+        false, true, _ = roc_curve(labels, scores)
+        label = f"{algorithm} {roc_auc_score(labels, scores):.2f}"
+        axes.plot(false, true, color=COLOURS[index % len(COLOURS)], linestyle=_line(index), linewidth=1.3, label=label)
+    if not drawn:
+        return []
+    axes.set_xlabel("1 − specificity")
+    axes.set_ylabel("sensitivity")
+    axes.set_title(f"Test patients of all seeds, {view} view, and AUROC", loc="left", fontsize=10)
+    axes.set_aspect("equal")
+    _legend(axes)
+    return _save(figure, folder, "roc")
+
+
+def draw_bytes(folder: Path, table: Mapping[str, object], view: str = "personal") -> list[Path]:
+    """bytes.png and bytes.svg: balanced accuracy, mean over clients, against what all clients send up in a run.
+
+    Args:
+        table: of table.json.
+    """
+    figure, axes = _canvas(6.4)
+    for index, row in enumerate(rows_of(table)):
+        sent = (number(row, "bytes_up") or 0.0) / 1e6
+        found = at(row, "metrics", "mean", view, "balanced_accuracy")
+        _points(axes, [sent], [found], index, str(row["algorithm"]))
+    axes.set_xscale("symlog", linthresh=0.1)
+    axes.set_xlabel("sent up by all clients in a run, MB")
+    axes.set_ylabel(f"balanced accuracy ({view})")
+    axes.set_title(f"Test patients, mean over clients, {_seeds(rows_of(table)[0])}", loc="left", fontsize=10)
+    _legend(axes)
+    return _save(figure, folder, "bytes")
+
+
+def _line(index: int) -> str:
+    """Another kind of line each time the colours begin again."""
+    return LINES[index // len(COLOURS) % len(LINES)]
 
 
 def _points(axes: "Axes", places: list[float], found: list[Mapping[str, object]], index: int, label: str) -> None:

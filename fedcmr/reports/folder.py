@@ -13,7 +13,7 @@ from fedcmr.config import Config
 from fedcmr.reports.journal import ROUNDS, SUMMARY, read_summary
 
 CONFIG = "config.yaml"
-NOT_IDENTITY = ("engine", "rounds")
+NOT_IDENTITY = ("engine", "rounds", "table")
 """Engines agree by law, and a run may grow by rounds; every other knob makes another run."""
 
 PACKAGES = ("fedcmr", "torch", "lightning", "torchmetrics", "monai", "numpy", "scikit-learn", "nibabel")
@@ -30,7 +30,7 @@ class Found(Enum):
 def default_folder(config: Config, root: Path) -> Path:
     """root/<algorithm>-<data>-<seed>-<hash of the configuration>."""
     seed = config.plain()["seed"]
-    return root / f"{config.names['algorithm']}-{config.names['data']}-{seed}-{config.digest(['engine'])[:8]}"
+    return root / f"{config.names['algorithm']}-{config.names['data']}-{seed}-{config.digest(['engine', 'table'])[:8]}"
 
 
 def claim(folder: Path, config: Config) -> None:

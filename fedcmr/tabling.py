@@ -1,0 +1,157 @@
+"""The runs of a table: made ready once for each federation, then shared among long-lived processes."""
+
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from fedcmr.config import Config
+from fedcmr.federation.client import visit
+from fedcmr.federation.scoring import VIEWS
+from fedcmr.knobs import RunKnobs
+from fedcmr.messages import Server
+from fedcmr.parts import Parts, Recipe, parts_of
+from fedcmr.readying import ready
+from fedcmr.reports.folder import CONFIG
+from fedcmr.reports.journal import SUMMARY
+from fedcmr.reports.reading import number
+from fedcmr.running import train
+
+SCORING = 1 / 3
+"""What scoring a case takes of what training on it takes: one pass of about three; measured times differ little."""
+
+AFTER = 2 * len(VIEWS)
+"""Passes over the test patients at the end of a run: the last and the chosen round, each in every view."""
+
+
+class LostError(RuntimeError):
+    """A process that ran a part of the table ended without an answer."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a table.
+
+    Args:
+        algorithm: its name.
+        repeat: number of the federation, from 0.
+        config: of the run.
+        folder: of the run, which may hold it in part or whole.
+    """
+
+    algorithm: str
+    repeat: int
+    config: Config
+    folder: Path
+
+    @property
+    def is_finished(self) -> bool:
+        return (self.folder / SUMMARY).exists()
+
+
+def make_ready(jobs: Sequence[Job], console: Console) -> Parts | None:
+    """Makes each federation's patients and frozen prefixes, so that no two processes do it twice.
+
+    Returns: the parts of a run that is still to come; None where all are finished.
+    """
+    last = None
+    waiting = [job for job in jobs if not job.is_finished]
+    for repeat in sorted({job.repeat for job in waiting}):
+        first = next(job for job in waiting if job.repeat == repeat)
+        console.print(f"Federation {repeat + 1}: ", end="", highlight=False)
+        last = parts_of(Recipe(first.config))
+        sides = [(last, last.inputs_wanted())]
+        if last.blanks_heart:
+            sides.append((last.blanked(), last.tests_wanted()))
+        ready(sides, console, os.cpu_count() or 1)
+    return last
+
+
+def expected_seconds(parts: Parts) -> float:
+    """How long a run of these parts takes in one process, from one real visit of its smallest client."""
+    federation = parts.federation()
+    client = min(federation.clients, key=lambda name: len(federation.clients[name].sets["train"]))
+    sent = parts.strategy.first_sent(federation.start)
+    # the first visit also warms the machine up
+    seconds = [visit(federation, client, Server(0, sent), {}, (client,)).seconds for _ in range(2)][-1]
+    sizes = {
+        part: sum(len(data.sets[part]) for data in federation.clients.values()) for part in ("train", "val", "test")
+    }
+    mine = federation.clients[client].sets
+    case = seconds / (len(mine["train"]) + SCORING * len(mine["val"]))
+    passes = 1 + len(VIEWS)
+    round_cases = sizes["train"] + SCORING * passes * sizes["val"]
+    rounds = parts.config.of("", RunKnobs).rounds
+    return case * len(parts.folds) * (rounds * round_cases + SCORING * AFTER * sizes["test"])
+
+
+def run_all(
+    jobs: Sequence[Job], processes: int, group: str, say: Callable[[str], None]
+) -> dict[tuple[str, int], Mapping[str, object]]:
+    """Runs what is not finished; returns (algorithm, repeat) -> summary of all.
+
+    Args:
+        processes: ≥ 1; with one the runs go one after another in this process.
+        group: under which their W&B runs stand together.
+        say: told a line for each run that ends, with the time left.
+    Raises: what a run raised; LostError where a process ended without an answer.
+    """
+    began, ended = time.perf_counter(), 0
+    waiting = [job for job in jobs if not job.is_finished]
+    found = {}
+    for job, summary in _answers(jobs, min(processes, max(1, len(waiting))), group):
+        found[job.algorithm, job.repeat] = summary
+        if job not in waiting:
+            continue
+        ended += 1
+        left = (time.perf_counter() - began) / ended * (len(waiting) - ended)
+        score = number(summary, "mean", "personal", "balanced_accuracy")
+        scored = "-" if score is None else f"{score:.3f}"
+        say(
+            f"[{ended}/{len(waiting)}] {job.algorithm}, federation {job.repeat + 1}: balanced accuracy {scored}; "
+            f"about {left / 60:.0f} min left"
+        )
+    return found
+
+
+def _answers(jobs: Sequence[Job], processes: int, group: str) -> Iterator[tuple[Job, Mapping[str, object]]]:
+    """Each job with its summary, as they end."""
+    if processes == 1:
+        for job in jobs:
+            yield job, run_one(job, group)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+        futures = {pool.submit(run_one, job, group): job for job in jobs}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise LostError(
+                "A process of the table ended without an answer, perhaps for lack of memory. Go on by the same "
+                "command: what is finished is not run again."
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():
+                child.terminate()  # runs are saved round by round
+            raise
+
+
+def run_one(job: Job, group: str) -> Mapping[str, object]:
+    """One run, quietly: taken up where it was left, and only read where it is finished."""
+    quiet = Console(file=io.StringIO())
+    return train(job.config, job.folder, (job.folder / CONFIG).exists(), quiet, group)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
