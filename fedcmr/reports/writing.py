@@ -27,6 +27,17 @@ HEADINGS = (
     "s",
 )
 
+MORE_HEADINGS = (
+    "algorithm",
+    "spread of clients",
+    "Brier",
+    "log loss",
+    "calibration intercept",
+    "slope",
+    "aggregation error",
+    "cosine of updates",
+)
+
 TERMINAL_HEADINGS: Mapping[str, str] = {
     "personal": "bal. acc. (personal)",
     "global": "bal. acc. (global)",
@@ -35,6 +46,13 @@ TERMINAL_HEADINGS: Mapping[str, str] = {
     "kB up": "kB up",
 }
 """Heading in a terminal -> heading in the files."""
+
+MORE_CAPTION = (
+    "Personal view. Spread: largest less smallest balanced accuracy of a client. Brier, log loss and calibration over "
+    "all test patients; ideal are an intercept of 0 and a slope of 1.",
+    "Aggregation error: what averaging the factors apart would lose of the mean product, relative to it, mean over "
+    "rounds; cosine: mean over pairs of clients and rounds, of how alike their updates point.",
+)
 
 CONTROL_METRICS = ("balanced_accuracy", "auroc", "accuracy")
 
@@ -73,8 +91,10 @@ def caption(table: Mapping[str, object]) -> list[str]:
         f"Differences are to {table['reference']}, in balanced accuracy (personal), paired by seed. "
         "kB up: per client and round. s: wall time of a run.",
     ]
+    if len(seeds) > 1:
+        lines.append("Intervals and differences run over federations, not over patients.")
     if shown is not None:
-        lines.append(f"A difference of {shown:.3f} would be found with 80 % power.")
+        lines.append(f"The smallest difference that {len(seeds)} federations find with 80 % power is {shown:.3f}.")
     said = table.get("provenance")
     return [*lines, *(said if isinstance(said, Sequence) else ())]
 
@@ -99,11 +119,23 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def more_cells(row: Row) -> list[str]:
+    """One row of what is not said elsewhere, in the order of MORE_HEADINGS."""
+    found = [at(row, "spread_of_clients", "personal", "balanced_accuracy")]
+    found += [at(row, "metrics", "overall", "personal", name) for name in ("brier", "log_loss")]
+    found += [at(row, "calibration", "personal", name) for name in ("intercept", "slope")]
+    found += [at(row, "aggregation", name) for name in ("error", "cosine")]
+    return [str(row["algorithm"]), *map(_spread, found)]
+
+
 def markdown(table: Mapping[str, object]) -> str:
-    """A pipe table, its caption, and the controls."""
+    """Two pipe tables with their captions, and the controls."""
     lines = [_piped(HEADINGS), _piped(["---", "---", *["---:"] * (len(HEADINGS) - 2)])]
     lines += [_piped(cells(row)) for row in rows_of(table)]
     lines += ["", *(f"{line}  " for line in caption(table)), ""]
+    lines += [_piped(MORE_HEADINGS), _piped(["---", *["---:"] * (len(MORE_HEADINGS) - 1)])]
+    lines += [_piped(more_cells(row)) for row in rows_of(table)]
+    lines += ["", *(f"{line}  " for line in MORE_CAPTION), ""]
     lines += [_piped(["control", "bal. acc.", "AUROC", "accuracy"]), _piped(["---", "---:", "---:", "---:"])]
     lines += [_piped(control) for control in control_cells(table)]
     return "\n".join(lines) + "\n"

@@ -1,7 +1,10 @@
 """table.json against values worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from fedcmr.reports.calibrating import calibration
 from fedcmr.reports.comparing import Repeats, comparison_table
 
 
@@ -66,3 +69,27 @@ def test_algorithms_that_ran_other_seeds_cannot_be_paired(repeats):
         comparison_table([repeats[0], other])
     with pytest.raises(ValueError, match="Nothing to compare"):
         comparison_table([])
+
+
+def test_clients_are_spread_from_their_worst_to_their_best(repeats):
+    row = comparison_table(repeats)["rows"][0]
+    # vendorA .70 .71 .72 twice, vendorB .60 .58 in turn: .10 .13 .12 .12 .11 .14
+    assert row["spread_of_clients"]["personal"]["balanced_accuracy"]["mean"] == pytest.approx(0.12)
+
+
+def test_the_reported_loss_of_aggregation_is_a_mean_over_rounds_and_seeds(repeats, make_round):
+    def rounds(*errors: float | None):
+        return [replace(make_round(number), aggregation={"error": error}) for number, error in enumerate(errors, 1)]
+
+    one = replace(repeats[0], rounds=[rounds(0.2, 0.4), rounds(None, 0.5)])
+    found = comparison_table([one])["rows"][0]["aggregation"]
+    assert found["error"]["mean"] == pytest.approx(0.4)
+    assert found["cosine"]["mean"] is None
+
+
+def test_calibration_is_of_the_last_round_and_of_each_view(repeats, rows):
+    found = comparison_table([replace(repeats[0], predictions=[rows])])["rows"][0]["calibration"]
+    personal = [row.prediction for row in rows if row.round == "last" and row.prediction.view == "personal"]
+    expected = calibration([one.label for one in personal], [one.probabilities[1] for one in personal])
+    assert (found["personal"]["intercept"]["mean"], found["personal"]["slope"]["mean"]) == pytest.approx(expected)
+    assert found["global"]["intercept"]["mean"] > found["personal"]["intercept"]["mean"], "0.05 lower throughout"
