@@ -83,7 +83,7 @@ def write(said: "argparse.Namespace") -> Path:
 
     from fedcmr.engines.in_process import Knobs as Processes
     from fedcmr.knobs import TableKnobs
-    from fedcmr.reports.comparing import comparison_table
+    from fedcmr.reports.comparing import comparison_table, unit_of
     from fedcmr.reports.figures import draw_all
     from fedcmr.reports.writing import terminal_table, write_table
     from fedcmr.tabling import expected_seconds, make_ready, run_all
@@ -111,7 +111,7 @@ def write(said: "argparse.Namespace") -> Path:
         )
     summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False))
     repeats = [_repeats(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
-    table = comparison_table(_reference_first(repeats), is_primary=base.names["data"] == "phantom")
+    table = comparison_table(_reference_first(repeats), unit_of(base.names["data"]))
     write_table(folder, table)
     draw_all(folder, table, {repeat.algorithm: repeat for repeat in repeats})
     console.print(terminal_table(table))

@@ -1,7 +1,8 @@
 """table.json: what several algorithms scored in the same federations (same seeds, same patients), and what that tells.
 
 A row for each algorithm with mean, standard deviation and 95 % interval over seeds. Every other row is compared with
-the first one, the reference, federation by federation (statistics.py), in one metric; Holm corrects for their number.
+the first one, the reference: federation by federation in one metric (statistics.py), patient by patient in several
+(patientwise.py), or untested where sites are simulated. Holm corrects for the number of rows, each metric by itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,15 @@ from dataclasses import dataclass
 from fedcmr.messages import Round
 from fedcmr.reports.calibrating import calibration
 from fedcmr.reports.journal import LAST, Reported
+from fedcmr.reports.patientwise import TESTS, compare_runs, untested
 from fedcmr.reports.reading import at, controls_of, number
 from fedcmr.reports.statistics import Estimate, Paired, compare, detectable_difference, estimate, holm
 
 METRIC = "mean.personal.balanced_accuracy"
+SIGN_FLIP = "exact sign-flip over {n} federations, Holm"
+FEDERATIONS, PATIENTS, NONE = UNITS = ("federations", "patients", "none")
+"""Over what a comparison runs."""
+
 Tree = dict[str, object]
 Summary = Mapping[str, object]
 
@@ -36,16 +42,24 @@ class Repeats:
     predictions: Sequence[Sequence[Reported]] = ()
 
 
-def comparison_table(repeats: Sequence[Repeats], metric: str = METRIC, is_primary: bool = True) -> Tree:
+def unit_of(data: str) -> str:
+    """Over what algorithms are compared on a data set: each seed of phantoms is a federation of its own, seeds of real
+    data share their patients, and ACDC's sites are simulated.
+    """
+    return {"phantom": FEDERATIONS, "acdc": NONE}.get(data, PATIENTS)
+
+
+def comparison_table(repeats: Sequence[Repeats], unit: str = FEDERATIONS) -> Tree:
     """All of table.json.
 
     Args:
         repeats: the algorithms; the first is the reference.
-        metric: path of the compared metric in a summary, "scope.view.name".
-        is_primary: whether this is the one endpoint that was tested (phantoms); on real patients `primary` is null,
-            since seeds share their patients and a test over them says nothing of other patients.
-    Raises: ValueError without algorithms, or where two of them have other seeds.
+        unit: "federations": METRIC is the one endpoint that is tested, and `primary` and `detectable_difference` say
+            so, which else are null; "patients": the metrics of patientwise.TESTS; "none": their differences alone.
+    Raises: ValueError without algorithms, where two of them have other seeds, or for another unit.
     """
+    if unit not in UNITS:
+        raise ValueError(f"Comparison over '{unit}'; expected one of {', '.join(UNITS)}.")
     if not repeats:
         raise ValueError("Nothing to compare; expected at least one algorithm.")
     seeds = [_seeds(repeat) for repeat in repeats]
@@ -55,16 +69,15 @@ def comparison_table(repeats: Sequence[Repeats], metric: str = METRIC, is_primar
                 f"{repeat.algorithm} ran seeds {own}, {repeats[0].algorithm} {seeds[0]}; expected the same."
             )
     reference, others = repeats[0], repeats[1:]
-    paired = [compare(_values(other, metric), _values(reference, metric)) for other in others]
-    corrected = holm([found.p for found in paired])
-    versus = [[_versus(reference, metric, found, p)] for found, p in zip(paired, corrected, strict=True)]
+    versus = [[], *_versus(reference, others, unit)]
     return {
-        "rows": [_row(repeat, entries) for repeat, entries in zip(repeats, [[], *versus], strict=True)],
+        "rows": [_row(repeat, entries) for repeat, entries in zip(repeats, versus, strict=True)],
         "data": reference.summaries[0].get("data"),
         "rounds": reference.summaries[0].get("rounds"),
         "reference": reference.algorithm,
-        "primary": _primary(metric, reference) if is_primary else None,
-        "detectable_difference": _detectable(reference, others, metric),
+        "unit": unit,
+        "primary": _primary(reference) if unit == FEDERATIONS else None,
+        "detectable_difference": _detectable(reference, others) if unit == FEDERATIONS else None,
         "controls": _controls(reference.summaries),
         "provenance": reference.summaries[0].get("provenance", []),
     }
@@ -150,11 +163,28 @@ def _per_client_and_round(summary: Summary) -> float | None:
     return estimate([number(clients, client, "per_round") for client in clients]).mean
 
 
-def _values(repeat: Repeats, metric: str) -> list[float | None]:
-    return [number(summary, *metric.split(".")) for summary in repeat.summaries]
+def _values(repeat: Repeats) -> list[float | None]:
+    return [number(summary, *METRIC.split(".")) for summary in repeat.summaries]
 
 
-def _versus(reference: Repeats, metric: str, paired: Paired, corrected: float | None) -> Tree:
+def _versus(reference: Repeats, others: Sequence[Repeats], unit: str) -> list[list[Tree]]:
+    """For each of the others one entry a metric."""
+    found = [_paired(other, reference, unit) for other in others]
+    tests = {METRIC: SIGN_FLIP} if unit == FEDERATIONS else TESTS
+    corrected = {metric: holm([paired[metric].p for paired in found]) for metric in tests}
+    return [
+        [_entry(reference, metric, paired[metric], corrected[metric][row], tests[metric]) for metric in tests]
+        for row, paired in enumerate(found)
+    ]
+
+
+def _paired(other: Repeats, reference: Repeats, unit: str) -> dict[str, Paired]:
+    if unit == FEDERATIONS:
+        return {METRIC: compare(_values(other), _values(reference))}
+    return compare_runs(other, reference) if unit == PATIENTS else untested(other, reference, "simulated sites")
+
+
+def _entry(reference: Repeats, metric: str, paired: Paired, corrected: float | None, test: str) -> Tree:
     return {
         "algorithm": reference.algorithm,
         "metric": metric,
@@ -162,20 +192,19 @@ def _versus(reference: Repeats, metric: str, paired: Paired, corrected: float | 
         "ci95": paired.ci95,
         "p": paired.p,
         "p_corrected": corrected,
-        "test": f"no test: {paired.reason}" if paired.reason else f"exact sign-flip over {paired.n} federations, Holm",
+        "test": f"no test: {paired.reason}" if paired.reason else test.format(n=paired.n),
     }
 
 
-def _primary(metric: str, reference: Repeats) -> Tree:
-    return {"metric": metric, "reference": reference.algorithm, "unit": "federation", "correction": "Holm"}
+def _primary(reference: Repeats) -> Tree:
+    return {"metric": METRIC, "reference": reference.algorithm, "unit": "federation", "correction": "Holm"}
 
 
-def _detectable(reference: Repeats, others: Sequence[Repeats], metric: str) -> float | None:
+def _detectable(reference: Repeats, others: Sequence[Repeats]) -> float | None:
     """With 80 % power at 5 %, from the widest of the comparisons; None without two pairs."""
-    base = _values(reference, metric)
     found = []
     for other in others:
-        pairs = [(one, two) for one, two in zip(_values(other, metric), base, strict=True)]
+        pairs = zip(_values(other), _values(reference), strict=True)
         spread = estimate([one - two for one, two in pairs if one is not None and two is not None])
         found.append(detectable_difference(spread.sd, spread.n))
     return max((value for value in found if value is not None), default=None)

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from fedcmr.reports.comparing import FEDERATIONS, PATIENTS
 from fedcmr.reports.reading import at, number
 
 Row = Mapping[str, object]
@@ -54,6 +55,14 @@ MORE_CAPTION = (
     "rounds; cosine: mean over pairs of clients and rounds, of how alike their updates point.",
 )
 
+OVER_PATIENTS = (
+    "Differences and their intervals run over test patients, not over seeds: each is judged by the mean over seeds of "
+    "logit p - logit threshold, so a difference need not be that of the means shown. The models are taken as they are."
+)
+P_OF_SPECIFICITY = (
+    "p (Holm): of specificity, all NOR patients as one, exact McNemar; sensitivity and AUROC stand in table.json."
+)
+
 CONTROL_METRICS = ("balanced_accuracy", "auroc", "accuracy")
 
 
@@ -88,11 +97,10 @@ def caption(table: Mapping[str, object]) -> list[str]:
         f"{table['data']}, {table['rounds']} rounds, seeds {', '.join(map(str, seeds))}. "
         "Mean ± standard deviation over seeds of the mean over clients, last round; specificity, sensitivity and AUROC "
         "in the personal view.",
-        f"Differences are to {table['reference']}, in balanced accuracy (personal), paired by seed. "
-        "kB up: per client and round. s: wall time of a run.",
+        f"Differences are to {table['reference']}, in balanced accuracy (personal), paired by "
+        f"{'patient' if table['unit'] == PATIENTS else 'seed'}. kB up: per client and round. s: wall time of a run.",
+        *_runs_over(table, len(seeds)),
     ]
-    if len(seeds) > 1:
-        lines.append("Intervals and differences run over federations, not over patients.")
     if shown is not None:
         lines.append(f"The smallest difference that {len(seeds)} federations find with 80 % power is {shown:.3f}.")
     said = table.get("provenance")
@@ -101,8 +109,7 @@ def caption(table: Mapping[str, object]) -> list[str]:
 
 def cells(row: Row) -> list[str]:
     """One row as text, in the order of HEADINGS."""
-    versus = row["versus"]
-    first = versus[0] if isinstance(versus, Sequence) and versus else {}
+    versus = _entries(row)
     metrics = [("personal", "balanced_accuracy"), ("global", "balanced_accuracy")]
     metrics += [("personal", name) for name in ("specificity", "sensitivity", "auroc")]
     up = number(row, "bytes_up_per_client_and_round")
@@ -112,8 +119,8 @@ def cells(row: Row) -> list[str]:
         str(row["fidelity"]),
         *(_spread(at(row, "metrics", "mean", view, name)) for view, name in metrics),
         _spread(at(row, "worst_client", "personal", "balanced_accuracy")),
-        _difference(first),
-        _p(first),
+        _difference(versus[0] if versus else {}),
+        _p(versus),
         "-" if up is None else f"{up / 1000:.1f}",
         "-" if seconds is None else f"{seconds:.0f}",
     ]
@@ -176,6 +183,8 @@ def terminal_table(table: Mapping[str, object]) -> Table:
     made.add_section()
     for name, balanced, *_ in control_cells(table):
         made.add_row(f"({name})", balanced, style="dim")
+    if table["unit"] == PATIENTS:
+        made.caption, made.caption_justify = P_OF_SPECIFICITY, "left"
     return made
 
 
@@ -200,8 +209,28 @@ def _difference(versus: Mapping[str, object]) -> str:
     return f"{difference:+.3f}{interval}"
 
 
-def _p(versus: Mapping[str, object]) -> str:
-    return _decimals(number(versus, "p_corrected"))
+def _runs_over(table: Mapping[str, object], seeds: int) -> list[str]:
+    """What intervals and p are of."""
+    if table["unit"] == FEDERATIONS:
+        return ["Intervals and differences run over federations, not over patients."] if seeds > 1 else []
+    versus = [entry for row in rows_of(table) for entry in _entries(row)]
+    reasons = dict.fromkeys(str(entry["test"]) for entry in versus if str(entry["test"]).startswith("no test"))
+    said = [f"{'; '.join(reasons).capitalize()}."] if reasons else []
+    if table["unit"] == PATIENTS:
+        said.insert(0, f"{OVER_PATIENTS} {P_OF_SPECIFICITY}")
+    return said
+
+
+def _entries(row: Row) -> list[Mapping[str, object]]:
+    versus = row["versus"]
+    assert isinstance(versus, Sequence)
+    return [entry for entry in versus if isinstance(entry, Mapping)]
+
+
+def _p(versus: Sequence[Mapping[str, object]]) -> str:
+    """Of the first metric that was tested."""
+    known = (number(entry, "p_corrected") for entry in versus)
+    return _decimals(next((p for p in known if p is not None), None))
 
 
 def _decimals(value: float | None) -> str:

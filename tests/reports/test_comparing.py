@@ -47,7 +47,7 @@ def test_with_few_seeds_there_is_no_p_but_a_reason(repeats):
 
 def test_only_phantoms_have_a_primary_endpoint(repeats):
     assert comparison_table(repeats)["primary"]["metric"] == "mean.personal.balanced_accuracy"
-    assert comparison_table(repeats, is_primary=False)["primary"] is None
+    assert comparison_table(repeats, "none")["primary"] is None
 
 
 def test_controls_and_provenance_stand_beside_the_rows(repeats):
