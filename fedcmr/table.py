@@ -85,6 +85,7 @@ def write(said: "argparse.Namespace") -> Path:
     from fedcmr.knobs import TableKnobs
     from fedcmr.reports.comparing import comparison_table, unit_of
     from fedcmr.reports.figures import draw_all
+    from fedcmr.reports.wandb_log import log_table
     from fedcmr.reports.writing import terminal_table, write_table
     from fedcmr.tabling import expected_seconds, make_ready, run_all
 
@@ -114,6 +115,7 @@ def write(said: "argparse.Namespace") -> Path:
     table = comparison_table(_reference_first(repeats), unit_of(base.names["data"]))
     write_table(folder, table)
     draw_all(folder, table, {repeat.algorithm: repeat for repeat in repeats})
+    log_table(folder, folder.name, table)
     console.print(terminal_table(table))
     console.print(f"Table, figures and runs: {folder}", highlight=False, markup=False)
     return folder

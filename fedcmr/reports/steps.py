@@ -73,3 +73,25 @@ def comparison(summary: Mapping[str, object]) -> tuple[list[str], list[list[obje
     for control, known in controls_of(summary).items():
         cells.append([f"control: {control}", "", *(known.get(name) for name in names)])
     return ["scope", "view", *names], cells
+
+
+def table_of_rows(table: Mapping[str, object]) -> tuple[list[str], list[list[object]]]:
+    """A comparison's rows with means and standard deviations over seeds, as columns and cells.
+
+    Args:
+        table: of table.json.
+    """
+    rows = table["rows"]
+    assert isinstance(rows, Sequence)
+    measured = [("personal", "balanced_accuracy"), ("global", "balanced_accuracy")]
+    measured += [("personal", name) for name in ("specificity", "sensitivity", "auroc")]
+    names = [f"{view}/{name}" for view, name in measured]
+    columns = ["algorithm", "fidelity", *(f"{name}{end}" for name in names for end in ("", "/sd"))]
+    columns += ["bytes_up_per_client_and_round", "seconds"]
+    cells: list[list[object]] = []
+    for row in rows:
+        found = [at(row, "metrics", "mean", view, name) for view, name in measured]
+        spread = [one.get(word) for one in found for word in ("mean", "sd")]
+        last = [row[word] for word in ("bytes_up_per_client_and_round", "seconds")]
+        cells.append([row["algorithm"], row["fidelity"], *spread, *last])
+    return columns, cells

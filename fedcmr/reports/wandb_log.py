@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from fedcmr.messages import Round, Scores
 from fedcmr.reports.journal import COLUMNS, Reported
 from fedcmr.reports.reading import at
-from fedcmr.reports.steps import comparison, final, of_client, of_server
+from fedcmr.reports.steps import comparison, final, of_client, of_server, table_of_rows
 from fedcmr.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wandb import Run
 
 PROJECT = "fedcmr"
-SERVER, TRAINING = "server", "pretrain"
+SERVER, TRAINING, TABLE = "server", "pretrain", "table"
 MODES = ("offline", "online", "disabled")
 FOLD_STRIDE = 100_000
 """Steps of W&B must only grow, from fold to fold and over a resumed run; the axis that is drawn is `round`."""
@@ -117,7 +117,11 @@ class WandbLog:
         from lightning.pytorch.loggers import WandbLogger
 
         logger = WandbLogger(experiment=self._started(name))
-        logger.log_hyperparams({**self.config, "client": name})
+        # flat words, by which a dashboard groups and filters
+        chosen = {part: at(self.config, part).get("name") for part in ("algorithm", "data", "task", "backbone")}
+        logger.log_hyperparams(
+            {**self.config, **{f"{part}_name": name for part, name in chosen.items()}, "client": name}
+        )
         return logger
 
     def _started(self, name: str) -> "Run":
@@ -157,6 +161,35 @@ def training_logger(folder: Path, name: str, config: Mapping[str, object]) -> "W
     logger = WandbLogger(experiment=_begun(folder, name, TRAINING, name, ids[TRAINING], mode, "epoch"))
     logger.log_hyperparams(dict(config))
     return logger
+
+
+def log_table(folder: Path, group: str, table: Mapping[str, object]) -> None:
+    """A run of its own for a finished comparison: its rows as a table, its files as an artifact of type "table".
+
+    Nothing where WANDB_MODE is disabled. The same folder goes on under the same id.
+
+    Args:
+        folder: of the table; its files are taken, its runs are not. group: that its runs stand in.
+        table: of table.json.
+    Raises: ValueError for another mode, and where W&B does not start.
+    """
+    mode = wanted_mode()
+    if mode not in MODES:
+        raise ValueError(f"WANDB_MODE={mode}: expected one of {', '.join(MODES)}.")
+    if mode == "disabled":
+        return
+    import wandb
+
+    ids, _ = _local(folder / "wandb" / "local.json", [TABLE])
+    run = _begun(folder, group, TABLE, f"{group}-{TABLE}", ids[TABLE], mode, "round")
+    columns, cells = table_of_rows(table)
+    run.log({TABLE: wandb.Table(columns=columns, data=[*cells])})
+    artifact = wandb.Artifact(f"{group}-{TABLE}", type=TABLE)
+    for file in sorted(folder.iterdir()):
+        if file.is_file():
+            artifact.add_file(str(file))
+    run.log_artifact(artifact)
+    run.finish()
 
 
 def wanted_mode() -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import wandb
 
-from fedcmr.reports.wandb_log import WandbLog, training_logger, wanted_mode
+from fedcmr.reports.comparing import comparison_table
+from fedcmr.reports.wandb_log import WandbLog, log_table, training_logger, wanted_mode
+from fedcmr.reports.writing import write_table
 
 CLIENTS = ("vendorA", "vendorB", "vendorC")
 CONFIG = {"seed": 0, "algorithm": {"name": "med_dual_lora", "rank_local": 8}}
@@ -62,7 +64,9 @@ def test_an_experiment_is_one_group_with_a_run_for_each_client_and_the_server(lo
     server = logged["server"]
 
     config = {key: value for record in records(server, "config") for key, value in record["update"].items()}
-    assert config == {**CONFIG, "client": "server"}
+    assert config == {**CONFIG, "client": "server", **dict.fromkeys(("data_name", "task_name", "backbone_name"))} | {
+        "algorithm_name": "med_dual_lora"
+    }
     metrics = records(server, "metric")
     assert {"glob_name": "*", "step_metric": "round"}.items() <= {**metrics[-1], "options": None}.items()
 
@@ -164,3 +168,26 @@ def test_a_training_without_wandb_has_no_logger(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "sometimes")
     with pytest.raises(ValueError, match="WANDB_MODE=sometimes"):
         training_logger(tmp_path, "trained", {})
+
+
+def test_a_finished_table_is_a_run_of_its_group_with_its_rows_and_its_files(tmp_path, repeats, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    compared = comparison_table(repeats)
+    write_table(tmp_path, compared)
+    log_table(tmp_path, "trial", compared)
+    (run,) = runs(tmp_path)
+    (said,) = records(run, "run")
+    assert (said["run_group"], said["job_type"], said["display_name"]) == ("trial", "table", "trial-table")
+    shown = table(run, "table")
+    assert [row[0] for row in shown["data"]] == ["med_dual_lora", "fedavg_lora", "local_only"]
+    place = shown["columns"].index("personal/balanced_accuracy")
+    assert shown["data"][0][place] == pytest.approx(0.65)
+    (artifact,) = [one for one in records(run, "artifact") if one["type"] == "table"]
+    names = {entry["path"] for entry in artifact["manifest"]["contents"]}
+    assert names == {"table.json", "table.md", "table.csv", "table.tex"}
+
+
+def test_a_table_leaves_nothing_where_weights_and_biases_is_disabled(tmp_path, repeats, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    log_table(tmp_path, "trial", comparison_table(repeats))
+    assert list(tmp_path.iterdir()) == []
