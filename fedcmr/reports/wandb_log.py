@@ -183,7 +183,10 @@ def log_table(folder: Path, group: str, table: Mapping[str, object]) -> None:
     ids, _ = _local(folder / "wandb" / "local.json", [TABLE])
     run = _begun(folder, group, TABLE, f"{group}-{TABLE}", ids[TABLE], mode, "round")
     columns, cells = table_of_rows(table)
-    run.log({TABLE: wandb.Table(columns=columns, data=[*cells])})
+    shown = wandb.Table(columns=[*columns])
+    for row in cells:
+        shown.add_data(*row)
+    run.log({TABLE: shown})
     artifact = wandb.Artifact(f"{group}-{TABLE}", type=TABLE)
     for file in sorted(folder.iterdir()):
         if file.is_file():
