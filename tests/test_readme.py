@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fedcmr import catalogue
 from fedcmr.arguments import configure
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,3 +71,14 @@ def test_the_tree_in_the_readme_names_files_that_exist() -> None:
         names = line.strip().split("  ")[0].split()
         folder = ROOT / "fedcmr" if line.startswith("      ") else ROOT
         assert all((folder / name).exists() for name in names), line
+
+
+def test_the_guide_to_methods_names_every_one_of_them_and_how_near_it_is_to_its_source() -> None:
+    lines = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8").splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    said = {name: cells[-1] for cells in rows for name in re.findall(r"`(\w+)`", cells[0])}
+    assert set(said) == set(catalogue.names("algorithms"))
+    for name, last in said.items():
+        fidelity = catalogue.entry("algorithms", name).module.FIDELITY
+        assert fidelity == last.split(", ")[-1] or not re.search("code|paper|adapted", last), name
+        assert name in (ROOT / "README.md").read_text(encoding="utf-8")
