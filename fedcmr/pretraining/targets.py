@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fedcmr.data.masks import STRUCTURES
+from fedcmr.data.measures import MUSCLE_G_PER_ML
 from fedcmr.data.preparing import SPACING_MM
 
 VIEW = "sax"
@@ -17,7 +18,6 @@ COARSE = 4
 
 CLASSES = 1 + len(STRUCTURES)
 COARSE_ML = COARSE**2 * SPACING_MM[0] * SPACING_MM[1] * SPACING_MM[2] / 1000
-MUSCLE_G_PER_ML = 1.05
 LEAST_ML = 5.0
 
 MEASURES: Mapping[str, tuple[float, float]] = {

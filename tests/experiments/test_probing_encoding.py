@@ -7,10 +7,11 @@ import pytest
 from made_data import ACDC_LABELS, Heart, make_acdc_patient
 from made_patients import patient
 from probing.encoding import ASKED, agreement, carried_over, encoded, vendor_accuracy
-from probing.measures import measured, measures
+from probing.measures import measured
 from probing.patients import Fold, Study
 
 from fedcmr.data.acdc import read_patient
+from fedcmr.data.measures import NAMES, heart_measures
 from fedcmr.pretraining.targets import MEASURES
 
 
@@ -77,7 +78,7 @@ def test_measures_are_counted_on_the_masks_own_grid(tmp_path):
     ed, es = heart.frame("ED")[1], heart.frame("ES")[1]
     ml = 3.0 * 3.0 * 10.0 / 1000
     rv, myo, lv = ACDC_LABELS
-    found = measures(case)
+    found = heart_measures(case)
     assert list(found) == list(MEASURES)
     assert found["lv_edv"] == pytest.approx((ed == lv).sum() * ml)
     assert found["rv_esv"] == pytest.approx((es == rv).sum() * ml)
@@ -88,4 +89,8 @@ def test_measures_are_counted_on_the_masks_own_grid(tmp_path):
 
 def test_a_case_without_masks_is_refused():
     with pytest.raises(ValueError, match="no mask"):
-        measures(patient("a"))
+        heart_measures(patient("a"))
+
+
+def test_pre_training_asks_for_the_same_measures() -> None:
+    assert tuple(MEASURES) == NAMES

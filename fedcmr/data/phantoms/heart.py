@@ -1,8 +1,8 @@
 """A beating heart in closed form: every wall is a radius over angle and height, every volume an integral of it.
 
 Heart frame: z in mm along the long axis, 0 at the mitral ring in end-diastole, growing to the apex, which rests.
-Angle θ around the LV
-axis: 0 mid-septum, +π/2 anterior, π lateral, -π/2 inferior. Phase f in [0, 1]: 0 end-diastole, 1 end-systole.
+Angle θ around the LV axis: 0 mid-septum, +π/2 anterior, π lateral, -π/2 inferior. Phase f in [0, 1]: 0 end-diastole,
+1 end-systole.
 
     height        ζ = (z - d f) / L(f),  L(f) = L - d f: the base comes down by d, the apex stays
     cavity        Ri(θ, ζ, f) = Ri(θ, ζ, 0) · (1 - c k(θ, ζ) f), k = 1 in healthy muscle, about 0 in an infarct
@@ -19,12 +19,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from fedcmr.data.measures import MUSCLE_G_PER_ML
 from fedcmr.data.phantoms.anatomy import Targets
 
 Table = NDArray[np.float32]
 ANGLES = 360
 THETA: Table = (2 * np.pi / ANGLES * np.arange(ANGLES, dtype=np.float32) + np.pi) % (2 * np.pi) - np.pi
-MUSCLE_G_PER_ML = 1.05
 HEIGHTS = (np.arange(48, dtype=np.float32) + 0.5) / 48
 # coronary territories after the 17 segments of Cerqueira 2002: centre and spread in θ (radians), then in ζ
 TERRITORY = {"LAD": (0.75, 0.85, 0.72, 0.33), "RCA": (-1.35, 0.7, 0.32, 0.36), "LCX": (-2.75, 0.75, 0.42, 0.36)}

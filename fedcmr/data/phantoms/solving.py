@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from fedcmr.data.measures import MUSCLE_G_PER_ML
 from fedcmr.data.phantoms.anatomy import Targets
-from fedcmr.data.phantoms.heart import MUSCLE_G_PER_ML, Heart
+from fedcmr.data.phantoms.heart import Heart
 
 
 def build_heart(rng: np.random.Generator, targets: Targets) -> Heart:

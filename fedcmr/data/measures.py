@@ -1,0 +1,37 @@
+"""What a case's own masks say of its heart: volumes, ejection fractions and the mass of the left ventricle's muscle.
+
+Detection never comes here; controls, judges and pre-training do.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from fedcmr.data.cases import Case, Frame
+from fedcmr.data.nifti import open_nifti, take_frame
+
+MUSCLE_G_PER_ML = 1.05
+NAMES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
+
+
+def heart_measures(case: Case) -> dict[str, float]:
+    """ml, shares and, at ED, g under the names of `NAMES`, counted on the masks' own grid; NaN where EDV is 0.
+
+    Raises: ValueError where the case has no masks, or they cannot be read.
+    """
+    (ed, voxel_ml), (es, _) = _labels(case, case.ed), _labels(case, case.es)
+    right, muscle, left = case.mask_labels
+    said = {"lv_mass": float((ed == muscle).sum()) * voxel_ml * MUSCLE_G_PER_ML}
+    for name, label in (("lv", left), ("rv", right)):
+        edv, esv = (float((frame == label).sum()) * voxel_ml for frame in (ed, es))
+        said |= {f"{name}_edv": edv, f"{name}_esv": esv, f"{name}_ef": 1 - esv / edv if edv > 0 else math.nan}
+    return {name: said[name] for name in NAMES}
+
+
+def _labels(case: Case, frame: Frame) -> tuple[Tensor, float]:
+    """Labels as stored, and ml in a voxel."""
+    if frame.mask is None:
+        raise ValueError(f"Case {case.id}: no mask of {frame.image}; expected one, for its measures.")
+    picture = take_frame(open_nifti(frame.mask), frame.mask, frame.index, may_be_constant=True)
+    return picture.voxels.round().to(torch.int16), math.prod(picture.spacing_mm) / 1000
