@@ -98,7 +98,7 @@ def caption(table: Mapping[str, object]) -> list[str]:
         "Mean ± standard deviation over seeds of the mean over clients, last round; specificity, sensitivity and AUROC "
         "in the personal view.",
         f"Differences are to {table['reference']}, in balanced accuracy (personal), paired by "
-        f"{'patient' if table['unit'] == PATIENTS else 'seed'}. kB up: per client and round. s: wall time of a run.",
+        f"{'patient' if _is_over_patients(table) else 'seed'}. kB up: per client and round. s: wall time of a run.",
         *_runs_over(table, len(seeds)),
     ]
     if shown is not None:
@@ -183,7 +183,7 @@ def terminal_table(table: Mapping[str, object]) -> Table:
     made.add_section()
     for name, balanced, *_ in control_cells(table):
         made.add_row(f"({name})", balanced, style="dim")
-    if table["unit"] == PATIENTS:
+    if any(_p(_entries(row)) != "-" for row in rows_of(table)) and table["unit"] == PATIENTS:
         made.caption, made.caption_justify = P_OF_SPECIFICITY, "left"
     return made
 
@@ -213,12 +213,15 @@ def _runs_over(table: Mapping[str, object], seeds: int) -> list[str]:
     """What intervals and p are of."""
     if table["unit"] == FEDERATIONS:
         return ["Intervals and differences run over federations, not over patients."] if seeds > 1 else []
-    versus = [entry for row in rows_of(table) for entry in _entries(row)]
-    reasons = dict.fromkeys(str(entry["test"]) for entry in versus if str(entry["test"]).startswith("no test"))
-    said = [f"{'; '.join(reasons).capitalize()}."] if reasons else []
-    if table["unit"] == PATIENTS:
-        said.insert(0, f"{OVER_PATIENTS} {P_OF_SPECIFICITY}")
-    return said
+    tests = dict.fromkeys(str(entry["test"]) for row in rows_of(table) for entry in _entries(row))
+    reasons = [f"N{test[1:]}." for test in tests if test.startswith("no test")]
+    return [*([f"{OVER_PATIENTS} {P_OF_SPECIFICITY}"] if _is_over_patients(table) else []), *reasons]
+
+
+def _is_over_patients(table: Mapping[str, object]) -> bool:
+    """Whether differences are of patients; where nothing could be tested they are means over seeds."""
+    intervals = [entry["ci95"] for row in rows_of(table) for entry in _entries(row)]
+    return table["unit"] == PATIENTS and any(intervals)
 
 
 def _entries(row: Row) -> list[Mapping[str, object]]:
