@@ -87,7 +87,7 @@ def write(said: "argparse.Namespace") -> Path:
     from fedcmr.reports.figures import draw_all
     from fedcmr.reports.wandb_log import log_table
     from fedcmr.reports.writing import terminal_table, write_table
-    from fedcmr.tabling import expected_seconds, make_ready, run_all
+    from fedcmr.tabling import expected_seconds, make_ready, mask_controls, run_all
 
     if said.algorithm is not None:
         raise ValueError("A table takes --algorithms (comma-separated), not --algorithm.")
@@ -112,7 +112,8 @@ def write(said: "argparse.Namespace") -> Path:
         )
     summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False))
     repeats = [_repeats(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
-    table = comparison_table(_reference_first(repeats), unit_of(base.names["data"]))
+    masks = {"volumes_and_ef": mask_controls(jobs, folder)}
+    table = comparison_table(_reference_first(repeats), unit_of(base.names["data"]), masks)
     write_table(folder, table)
     draw_all(folder, table, {repeat.algorithm: repeat for repeat in repeats})
     log_table(folder, folder.name, table)

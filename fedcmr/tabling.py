@@ -1,6 +1,7 @@
 """The runs of a table: made ready once for each federation, then shared among long-lived processes."""
 
 import io
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,12 +15,15 @@ import torch
 from rich.console import Console
 
 from fedcmr.config import Config
+from fedcmr.data.measures import heart_measures
+from fedcmr.data.store import write_whole
 from fedcmr.federation.client import visit
 from fedcmr.federation.scoring import VIEWS
 from fedcmr.knobs import RunKnobs
-from fedcmr.messages import Server
+from fedcmr.messages import Scores, Server
 from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.readying import ready
+from fedcmr.reports.controls import Forest, scores_of
 from fedcmr.reports.folder import CONFIG
 from fedcmr.reports.journal import SUMMARY
 from fedcmr.reports.reading import number
@@ -93,6 +97,29 @@ def expected_seconds(parts: Parts) -> float:
     round_cases = sizes["train"] + SCORING * passes * sizes["val"]
     rounds = parts.config.of("", RunKnobs).rounds
     return case * len(parts.folds) * (rounds * round_cases + SCORING * AFTER * sizes["test"])
+
+
+def mask_controls(jobs: Sequence[Job], folder: Path) -> list[Scores | None]:
+    """For each federation what volumes, ejection fractions and mass from the reference masks tell; None without masks.
+
+    No run opens a mask; this does, after all of them. Kept in `folder` as masks-<federation>.json.
+    """
+    found: list[Scores | None] = []
+    for repeat in sorted({job.repeat for job in jobs}):
+        file = folder / f"masks-{repeat}.json"
+        if not file.exists():
+            parts = parts_of(Recipe(next(job for job in jobs if job.repeat == repeat).config))
+            write_whole(file, json.dumps(_by_masks(parts)).encode())
+        found.append(json.loads(file.read_text(encoding="utf-8")))
+    return found
+
+
+def _by_masks(parts: Parts) -> Scores | None:
+    try:
+        known = {case.id: tuple(heart_measures(case).values()) for case in parts.used()}
+    except (ValueError, OSError):
+        return None
+    return scores_of(parts.folds, parts.task, Forest(lambda case: known[case.id]))
 
 
 def run_all(

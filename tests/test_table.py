@@ -63,6 +63,7 @@ def test_a_table_has_a_row_for_each_algorithm_and_a_run_for_each_seed(
         *("local_only-0", "local_only-1", "med_dual_lora-0", "med_dual_lora-1"),
     ]
     assert said["rows"][0]["aggregation"]["error"]["mean"] > 0
+    assert set(said["controls"]["volumes_and_ef"]) == {"auroc", "balanced_accuracy", "accuracy", "n"}
     assert said["rows"][0]["calibration"]["personal"].keys() == {"intercept", "slope"}
     assert {file.stem for file in tmp_path.glob("*.png")} == {"scores", "learning", "roc", "bytes"}
     told = capsys.readouterr().out

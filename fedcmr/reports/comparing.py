@@ -22,6 +22,7 @@ FEDERATIONS, PATIENTS, NONE = UNITS = ("federations", "patients", "none")
 
 Tree = dict[str, object]
 Summary = Mapping[str, object]
+NOTHING: Mapping[str, Sequence[Summary | None]] = {}
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,16 @@ def unit_of(data: str) -> str:
     return {"phantom": FEDERATIONS, "acdc": NONE}.get(data, PATIENTS)
 
 
-def comparison_table(repeats: Sequence[Repeats], unit: str = FEDERATIONS) -> Tree:
+def comparison_table(
+    repeats: Sequence[Repeats], unit: str = FEDERATIONS, more: Mapping[str, Sequence[Summary | None]] = NOTHING
+) -> Tree:
     """All of table.json.
 
     Args:
         repeats: the algorithms; the first is the reference.
         unit: "federations": METRIC is the one endpoint that is tested, and `primary` and `detectable_difference` say
             so, which else are null; "patients": the metrics of patientwise.TESTS; "none": their differences alone.
+        more: control -> its metrics for each seed, beside those that every run has; None where there are none.
     Raises: ValueError without algorithms, where two of them have other seeds, or for another unit.
     """
     if unit not in UNITS:
@@ -78,7 +82,7 @@ def comparison_table(repeats: Sequence[Repeats], unit: str = FEDERATIONS) -> Tre
         "unit": unit,
         "primary": _primary(reference) if unit == FEDERATIONS else None,
         "detectable_difference": _detectable(reference, others) if unit == FEDERATIONS else None,
-        "controls": _controls(reference.summaries),
+        "controls": {**_controls(reference.summaries), **{name: _over_seeds(found) for name, found in more.items()}},
         "provenance": reference.summaries[0].get("provenance", []),
     }
 
@@ -216,3 +220,11 @@ def _controls(summaries: Sequence[Summary]) -> Tree:
         name: {metric: estimate([number(controls_of(one)[name], metric) for one in summaries]).mean for metric in said}
         for name, said in controls_of(summaries[0]).items()
     }
+
+
+def _over_seeds(found: Sequence[Summary | None]) -> Tree:
+    """metric -> mean over seeds; empty where a seed has none."""
+    known = [one for one in found if one is not None]
+    if len(known) < len(found) or not known:
+        return {}
+    return {metric: estimate([number(one, metric) for one in known]).mean for metric in known[0]}

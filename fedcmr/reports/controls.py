@@ -5,6 +5,10 @@
     acquisition_geometry   forest on slices, rows, columns, pixel, slice distance and intensity maximum of the file
     height_weight          forest on height and weight, with medians where one is missing and a mark that it is
 
+A table adds one that looks at nothing but masks, where there are any:
+
+    volumes_and_ef         forest on volumes, ejection fractions and mass, counted in the reference masks
+
 The fitted ones learn from the training and validation patients of all clients (there is nothing to choose, so all that
 are not tested may teach), are scored on test patients (with folds: each patient in the fold that tests it, pooled) and
 call a patient diseased where p is at least the share of diseased among those they learned from: a threshold of 0.5
@@ -74,7 +78,7 @@ def controls(
         "acquisition_geometry": Forest(lambda case: acquired(geometry_of(case))),
         "height_weight": Forest(body),
     }
-    return {name: _scored(folds, task, judge, counts) for name, judge in judges.items()}
+    return {name: scores_of(folds, task, judge, counts) for name, judge in judges.items()}
 
 
 def acquired(said: Acquisition) -> tuple[float, ...]:
@@ -129,9 +133,10 @@ def _by_client(train: Sequence[Case], diseased: Sequence[int], test: Sequence[Ca
     return [shares[case.client] for case in test]
 
 
-def _scored(
-    folds: Sequence[Mapping[str, Split]], task: Task, judge: Judge, counts: Callable[[Case], bool]
+def scores_of(
+    folds: Sequence[Mapping[str, Split]], task: Task, judge: Judge, counts: Callable[[Case], bool] = everybody
 ) -> Scores | None:
+    """One control's metrics over all test patients; None where nothing can be learned. Arguments as `controls`."""
     labels: list[int] = []
     rows: list[tuple[float, float]] = []
     decided: list[int] = []

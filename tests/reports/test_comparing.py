@@ -93,3 +93,11 @@ def test_calibration_is_of_the_last_round_and_of_each_view(repeats, rows):
     expected = calibration([one.label for one in personal], [one.probabilities[1] for one in personal])
     assert (found["personal"]["intercept"]["mean"], found["personal"]["slope"]["mean"]) == pytest.approx(expected)
     assert found["global"]["intercept"]["mean"] > found["personal"]["intercept"]["mean"], "0.05 lower throughout"
+
+
+def test_further_controls_are_means_over_seeds_and_empty_where_a_seed_has_none(repeats):
+    more = {"volumes_and_ef": [{"auroc": 0.8}, {"auroc": 0.9}], "absent": [{"auroc": 0.8}, None]}
+    found = comparison_table(repeats, more=more)["controls"]
+    assert found["volumes_and_ef"] == {"auroc": pytest.approx(0.85)}
+    assert found["absent"] == {}
+    assert "always_disease" in found
