@@ -4,11 +4,11 @@
                                [key=value ...]
 
 A trial is a learning rate and, where a method has knobs besides rank and scale, a value of one of them; all else is the
-comparison table's (configs/experiments/table.yaml), in federations that the table does not use. The plan stands below and
-was made before any trial was run. A trial's score is read from rounds.jsonl, which knows no test patient: of the last
-round the validation log loss in the personal view, mean over clients, then over federations. Smaller is better; balanced
-accuracy, which a client's ten patients let move in steps of ten per cent, only stands beside it. Of equals the nearest to
-the default is chosen. What is finished is not run again; grid.json logs every trial, grid.md sums them up.
+comparison table's (configs/experiments/table.yaml), in federations that the table does not use. The plan stands below
+and was made before any trial was run. A trial's score is read from rounds.jsonl, which knows no test patient: of the
+last round the validation log loss in the personal view, mean over clients, then over federations; smaller is better.
+Balanced accuracy, too coarse a measure on a client's few validation patients, only stands beside it. Of equals the
+nearest to the default is chosen. What is finished is not run again; grid.json logs every trial, grid.md sums them up.
 """
 
 import argparse
@@ -58,7 +58,7 @@ OWN: Mapping[str, tuple[str, tuple[float, float, float]]] = {
     "orthogonal_lora": ("weight", (0.1, 0.01, 1.0)),
     "sdflora": ("gain_local", (0.3, -0.7, 1.3)),
 }
-"""Algorithm -> its own knob that is searched, and three values, the default first. The others have rank and scale alone."""
+"""Algorithm -> its own knob that is searched, and three values, the default first. Others have rank and scale alone."""
 
 RATE = "visit.lr"
 Entry = Mapping[str, object]
@@ -113,7 +113,7 @@ def search(said: argparse.Namespace) -> str:
     """Runs what is missing, chooses, writes grid.json and grid.md; returns the latter."""
     flags = flags_of(said)
     base = configure(said.overrides, flags=flags)
-    refuse(said.overrides, base)
+    refuse(base)
     named = ",".join(CORE) if said.algorithms == "core" else said.algorithms
     algorithms = rows_asked(named, base.of("table", TableKnobs).algorithms)
     folder = said.out or Path("runs") / f"grid-{base.names['data']}-{base.digest(NOT_THE_FOLDERS)[:8]}"
@@ -130,7 +130,13 @@ def search(said: argparse.Namespace) -> str:
 
 
 def flags_of(said: argparse.Namespace) -> dict[str, object]:
-    """Knobs of every run, weaker than key=value: the table's, but for the patients."""
+    """Knobs of every run, weaker than key=value: the table's, but for the patients.
+
+    Raises: ValueError for a key=value that the plan sets.
+    """
+    for text in said.overrides:
+        if text.startswith(("algorithm", f"{RATE}=")):
+            raise ValueError(f"{text}: a grid sets learning rate and algorithm's knobs by its plan. Leave it out.")
     data = {"data.name": said.data} if said.data else {}
     flags = flattened(gather(experiment_file("table"), {}, ()))
     if gather(None, {"data.name": PHANTOM, **data}, said.overrides)["data"]["name"] == PHANTOM:
@@ -142,23 +148,18 @@ def flags_of(said: argparse.Namespace) -> dict[str, object]:
     return {**flags, **rounds, "table.seeds": said.seeds, "controls.blanked": "no"}
 
 
-def refuse(overrides: Sequence[str], base: Config) -> None:
-    """Raises: ValueError for a wish against the plan, or by which a patient who tests would have a say."""
-    for text in overrides:
-        if text.startswith(("algorithm", f"{RATE}=")):
-            raise ValueError(
-                f"{text}: a grid sets learning rate and algorithm's knobs itself, by its plan. Leave it out."
-            )
+def refuse(base: Config) -> None:
+    """Raises: ValueError where test patients, or the federations of the table, would have a say."""
     is_phantom, patients = base.names["data"] == PHANTOM, base.of("data", PatientKnobs)
     if is_phantom and base.plain()["data"]["seed"] < FEDERATION:
         raise ValueError(
-            f"data.seed={base.plain()['data']['seed']}: expected {FEDERATION} or more, for nothing may be chosen in the "
-            "federations that the table compares methods in."
+            f"data.seed={base.plain()['data']['seed']}: expected {FEDERATION} or more, since nothing may be chosen in "
+            "the federations that the table compares methods in."
         )
     if patients.folds or patients.split == "folds" or (patients.split == "auto" and not is_phantom):
         raise ValueError(
-            f"data.split={patients.split}, data.folds={patients.folds}: where there are folds, who validates in one is a "
-            "test patient of another. Say data.split=official or data.split=vendor."
+            f"data.split={patients.split}, data.folds={patients.folds}: where there are folds, who validates in one is "
+            "a test patient of another. Say data.split=official or data.split=vendor."
         )
 
 
@@ -266,10 +267,10 @@ def markdown(entries: Sequence[Entry], base: Config) -> str:
         "|---|---:|---|---:|---:|---:|---:|",
         *(row(name, own) for name, own in by_algorithm(entries).items()),
         "",
-        f"{base.names['data']}, {base.plain()['rounds']} rounds, seeds {entries[0]['seeds']}; validation patients, personal "
-        "view, last round: mean over clients and federations.  ",
-        "The chosen trial is the best of several on these very patients, which flatters it: methods are compared in the "
-        "table, not here. Edge: no rate beyond it was tried.",
+        f"{base.names['data']}, {base.plain()['rounds']} rounds, seeds {entries[0]['seeds']}; validation patients, "
+        "personal view, last round: mean over clients and federations.  ",
+        "The chosen trial is the best of several on these very patients, which flatters it: methods are compared in "
+        "the table, not here. Edge: no rate beyond it was tried.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -277,16 +278,15 @@ def markdown(entries: Sequence[Entry], base: Config) -> str:
 def row(name: str, own: Sequence[Entry]) -> str:
     """One method's line."""
     chosen, losses = choose(own), [number(entry, "log_loss") for entry in own]
-    rates, knobs = [number(entry, "knobs", RATE) for entry in own], at(chosen, "knobs")
-    at_edge = knobs[RATE] in (min(map(float, filter(None, rates))), max(map(float, filter(None, rates))))
-    words = ", ".join(f"{key.removeprefix('algorithm.')} {value:g}" for key, value in knobs.items())
     defined = [loss for loss in losses if loss is not None]
-    spread = f"{min(defined):.3f} to {max(defined):.3f}" if defined else "-"
-    undefined = f", {len(own) - len(defined)} undefined" if len(defined) < len(own) else ""
+    rates, knobs = [number(entry, "knobs", RATE) or 0 for entry in own], at(chosen, "knobs")
+    edge = {RATE: " (edge)"} if number(knobs, RATE) in (min(rates), max(rates)) else {}
+    words = [f"{key.removeprefix('algorithm.')} {value:g}{edge.get(key, '')}" for key, value in knobs.items()]
     scores = [number(chosen, "log_loss"), losses[0], number(chosen, "balanced_accuracy")]
     best, default, balanced = ("-" if score is None else f"{score:.3f}" for score in scores)
-    edge = " (edge)" if at_edge else ""
-    return f"| {name} | {len(own)} | {words}{edge} | {best} | {default} | {spread}{undefined} | {balanced} |"
+    spread = f"{min(defined):.3f} to {max(defined):.3f}" if defined else "-"
+    undefined = f", {len(own) - len(defined)} undefined" if len(defined) < len(own) else ""
+    return f"| {name} | {len(own)} | {', '.join(words)} | {best} | {default} | {spread}{undefined} | {balanced} |"
 
 
 if __name__ == "__main__":

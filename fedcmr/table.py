@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = parser("table", "Compare algorithms over seeds, in one table.")
     made.add_argument("--algorithms", help="comma-separated, or all (default: the core; see fedcmr/table.py)")
     made.add_argument("--seeds", type=int, metavar="N", help="repeats, with seed + 0 … N-1 (default 1)")
+    made.add_argument("--tuned", type=Path, metavar="FILE", help="grid.json: each row with the knobs chosen there")
     said = made.parse_intermixed_args(arguments)
 
     def command() -> int:
@@ -98,7 +99,7 @@ def write(said: "argparse.Namespace") -> Path:
     knobs = base.of("table", TableKnobs)
     algorithms = rows_asked(said.algorithms, knobs.algorithms)
     folder = said.out or Path("tables") / f"{base.names['data']}-{base.digest(NOT_THE_FOLDERS)[:8]}"
-    jobs = _jobs(said, base, algorithms, knobs.seeds, folder)
+    jobs = _jobs(said, base, algorithms, knobs.seeds, folder, _tuned(said.tuned) if said.tuned else {})
     processes = base.of("engine", Processes).workers if base.names["engine"] == "in_process" else 1
     waiting = [job for job in jobs if not job.is_finished]
     about = f"{len(algorithms)} algorithms, {knobs.seeds} federation(s): {len(jobs)} runs"
@@ -127,9 +128,18 @@ NOT_THE_FOLDERS = ("engine", "algorithm", "table")
 
 
 def _jobs(
-    said: "argparse.Namespace", base: "Config", algorithms: Sequence[str], seeds: int, folder: Path
+    said: "argparse.Namespace",
+    base: "Config",
+    algorithms: Sequence[str],
+    seeds: int,
+    folder: Path,
+    tuned: Mapping[str, Sequence[str]],
 ) -> "list[Job]":
-    """The runs, federation by federation. Numbers do not depend on how many processes share the work."""
+    """The runs, federation by federation. Numbers do not depend on how many processes share the work.
+
+    Args:
+        tuned: algorithm -> knobs of its own, `key=value`.
+    """
     from fedcmr.tabling import Job
 
     alone = ["engine.workers=1"] if base.names["engine"] == "in_process" else []
@@ -139,9 +149,20 @@ def _jobs(
         if plain["data"]["name"] == "phantom":
             moved.append(f"data.seed={plain['data']['seed'] + repeat}")
         for name in algorithms:
-            config = configured(_with(said, [f"algorithm.name={name}", *moved, *alone]))
+            config = configured(_with(said, [f"algorithm.name={name}", *tuned.get(name, ()), *moved, *alone]))
             jobs.append(Job(name, repeat, config, folder / "runs" / f"{name}-{repeat}"))
     return jobs
+
+
+def _tuned(file: Path) -> dict[str, list[str]]:
+    """Algorithm -> knobs, as experiments/grid.py chose them. Raises: ValueError where the file does not say them."""
+    import json
+
+    try:
+        chosen = json.loads(file.read_text(encoding="utf-8"))["chosen"]
+        return {name: [f"{key}={value}" for key, value in knobs.items()] for name, knobs in chosen.items()}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"--tuned {file}: expected a grid.json of experiments/grid.py ({error!r}).") from error
 
 
 def _repeats(

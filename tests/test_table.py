@@ -28,6 +28,7 @@ def test_the_rows_are_the_ones_that_were_asked_for() -> None:
         (["--algorithm=pooled"], "takes --algorithms"),
         (["--seeds=0"], "--seeds 0: expected at least 1"),
         (["algorithm.rank_global=3"], "takes every algorithm with its own defaults"),
+        (["--tuned=nowhere.json"], "expected a grid.json"),
     ],
 )
 def test_a_wrong_wish_is_refused_before_anything_runs(
@@ -85,3 +86,24 @@ def test_processes_share_the_runs_and_change_no_number(tmp_path: Path, monkeypat
         assert (twin / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()
     said = json.loads((tmp_path / "two" / "table.json").read_text())
     assert said["reference"] == "med_dual_lora", "wherever it stands"
+
+
+def test_each_row_gets_the_knobs_that_were_chosen_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tabling.Job] = []
+
+    def stop(jobs: list[tabling.Job], *_: object) -> None:
+        asked.extend(jobs)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(tabling, "make_ready", stop)
+    chosen = {"fedprox_lora": {"visit.lr": 0.006, "algorithm.mu": 0.1}, "local_only": {"visit.lr": 0.0015}}
+    (tmp_path / "grid.json").write_text(json.dumps({"chosen": chosen}))
+    rows = "--algorithms=fedprox_lora,fedavg_lora,local_only"
+    assert main(command(tmp_path / "out", rows, f"--tuned={tmp_path / 'grid.json'}", "visit.lr=0.002")) == 2
+    knobs = {job.algorithm: (job.config.plain()["visit"]["lr"], job.config.plain()["algorithm"]) for job in asked}
+    assert {name: rate for name, (rate, _) in knobs.items()} == {
+        "fedprox_lora": 0.006,
+        "fedavg_lora": 0.002,
+        "local_only": 0.0015,
+    }
+    assert knobs["fedprox_lora"][1]["mu"] == 0.1
