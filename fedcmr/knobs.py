@@ -109,6 +109,19 @@ class HeadKnobs:
 
 
 @dataclass(frozen=True)
+class ServerKnobs:
+    """weights: how loud each client is in the server's mean: "cases" (its number of training patients), "equal", or
+    "auto": what the algorithm says.
+    """
+
+    weights: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("auto", "cases", "equal"):
+            raise ValueError(f"server.weights={self.weights}: expected auto, cases or equal.")
+
+
+@dataclass(frozen=True)
 class ControlKnobs:
     """blanked: score the last round with the heart blanked too: "auto" (for real patients), "yes" or "no"."""
 
@@ -182,6 +195,7 @@ def schema(raw: Raw) -> Schema:
         "backbone": (knobs["backbone"],),
         "adapter": (AdapterKnobs,),
         "head": (HeadKnobs,),
+        "server": (ServerKnobs,),
         "visit": (VisitKnobs,),
         "augment": (Augmentation,),
         "prefix": (PrefixKnobs,),

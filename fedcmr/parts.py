@@ -15,15 +15,18 @@ from fedcmr.federation.client import Federation
 from fedcmr.federation.trainers import device_of
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.inputs import Inputs
-from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs
+from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, RunKnobs, ServerKnobs
 from fedcmr.models.adapters import IN_BLOCK, chosen_blocks, inject, unfreeze
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.roles import HeadOwner
-from fedcmr.strategy.strategy import Strategy
+from fedcmr.strategy.strategy import Strategy, Weigh
+from fedcmr.strategy.weighing import by_cases, equally
 from fedcmr.tasks.task import Task
 
 POOLED = "pooled"
+WEIGHTS: Mapping[str, Weigh] = {"cases": by_cases, "equal": equally}
+"""What `server.weights` may say instead of the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +202,9 @@ def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
             "or choose an algorithm that leaves it open, such as med_dual_lora."
         )
     owner = fixed or ("shared" if wish == "auto" else wish)
+    weigh = WEIGHTS.get(config.of("server", ServerKnobs).weights, strategy.weigh)
     return (
-        replace(strategy, role=HeadOwner(owner, strategy.role)),
+        replace(strategy, role=HeadOwner(owner, strategy.role), weigh=weigh),
         entry.module.FIDELITY,
         ("global", "local") if owner == "both" else (),
     )

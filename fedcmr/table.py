@@ -112,9 +112,9 @@ def write(said: "argparse.Namespace") -> Path:
             highlight=False,
         )
     summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False))
-    repeats = [_repeats(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
+    repeats = [repeats_of(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
     masks = {"volumes_and_ef": mask_controls(jobs, folder)}
-    table = comparison_table(_reference_first(repeats), unit_of(base.names["data"]), masks)
+    table = comparison_table(reference_first(repeats), unit_of(base.names["data"]), masks)
     write_table(folder, table)
     draw_all(folder, table, {repeat.algorithm: repeat for repeat in repeats})
     log_table(folder, folder.name, table)
@@ -165,7 +165,7 @@ def _tuned(file: Path) -> dict[str, list[str]]:
         raise ValueError(f"--tuned {file}: expected a grid.json of experiments/grid.py ({error!r}).") from error
 
 
-def _repeats(
+def repeats_of(
     algorithm: str, jobs: "Sequence[Job]", summaries: "Mapping[tuple[str, int], Mapping[str, object]]"
 ) -> "Repeats":
     """One algorithm's runs, read back from their folders."""
@@ -181,7 +181,7 @@ def _repeats(
     )
 
 
-def _reference_first(repeats: "Sequence[Repeats]") -> "list[Repeats]":
+def reference_first(repeats: "Sequence[Repeats]") -> "list[Repeats]":
     return sorted(repeats, key=lambda repeat: repeat.algorithm != REFERENCE)
 
 

@@ -7,7 +7,8 @@ import torch
 from made_runs import command
 
 from fedcmr.arguments import configure, configured, parser
-from fedcmr.parts import POOLED, Parts, Recipe, parts_of
+from fedcmr.parts import POOLED, Parts, Recipe, parts_of, strategy_of
+from fedcmr.strategy.weighing import by_cases, equally
 
 
 def recipe(*more: str) -> Recipe:
@@ -83,3 +84,16 @@ def test_what_the_knobs_alone_refuse_is_refused_before_a_cohort_is_made(
     with pytest.raises(ValueError, match=r"head\.owner|last-99|backbone=cinema"):
         parts_of(Recipe(configure(wish)))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("wish", "weigh"), [("auto", by_cases), ("cases", by_cases), ("equal", equally)])
+def test_the_servers_weights_are_the_algorithms_or_as_wished(wish: str, weigh: object) -> None:
+    strategy, _, _ = strategy_of(configure([f"server.weights={wish}"]))
+    assert strategy.weigh is weigh
+    fixed, _, _ = strategy_of(configure(["algorithm=feddpa", "server.weights=cases"]))
+    assert fixed.weigh is by_cases, "a wish also replaces what a method would choose"
+
+
+def test_other_weights_are_refused() -> None:
+    with pytest.raises(ValueError, match="server.weights=loud: expected auto, cases or equal"):
+        configure(["server.weights=loud"])
