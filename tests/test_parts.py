@@ -95,5 +95,5 @@ def test_the_servers_weights_are_the_algorithms_or_as_wished(wish: str, weigh: o
 
 
 def test_other_weights_are_refused() -> None:
-    with pytest.raises(ValueError, match="server.weights=loud: expected auto, cases or equal"):
+    with pytest.raises(ValueError, match=r"server.weights=loud: expected auto, cases or equal"):
         configure(["server.weights=loud"])
