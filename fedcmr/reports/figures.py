@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedcmr.messages import Round
+from fedcmr.reports.cells import rows_of
 from fedcmr.reports.comparing import Repeats
 from fedcmr.reports.journal import LAST, Reported
 from fedcmr.reports.reading import at, number
 from fedcmr.reports.statistics import estimate
-from fedcmr.reports.writing import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

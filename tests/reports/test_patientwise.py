@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fedcmr.messages import Prediction
+from fedcmr.reports.cells import HEADINGS, caption, cells
 from fedcmr.reports.comparing import Repeats, comparison_table, unit_of
 from fedcmr.reports.journal import Reported
 from fedcmr.reports.patientwise import (
@@ -23,7 +24,6 @@ from fedcmr.reports.patientwise import (
     judge,
     mcnemar,
 )
-from fedcmr.reports.writing import HEADINGS, caption, cells
 
 Told = tuple[str, str, int, float]
 

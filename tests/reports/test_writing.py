@@ -7,8 +7,9 @@ import json
 import pytest
 from rich.console import Console
 
+from fedcmr.reports.cells import HEADINGS, cells
 from fedcmr.reports.comparing import comparison_table
-from fedcmr.reports.writing import HEADINGS, cells, latex, markdown, terminal_table, write_table
+from fedcmr.reports.writing import latex, markdown, terminal_table, write_table
 
 
 @pytest.fixture
