@@ -18,7 +18,7 @@ from fedcmr.reports.controls import controls
 from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.reports.summary import About, fingerprint, scopes, summarise
 from fedcmr.strategy.roles import Role
-from fedcmr.tensors import TensorName, Tensors
+from fedcmr.tensors import TensorName, Tensors, auxiliary, count_bytes
 
 TYPICAL_SLICE_MM = (9.9, 10.1)
 
@@ -88,13 +88,24 @@ def trained_on(parts: Parts) -> list[Case]:
 
 
 def role_groups(parts: Parts) -> list[Group]:
-    """What the model is made of, by role, as in the first round."""
+    """What the model is made of, by role, as in the first round; then what travels beside it."""
+    strategy, groups = parts.strategy, _of_the_model(parts)
+    beside = strategy.first_sent(parts.model.start(0)) if strategy.aux else {}
+    numbers = sum(tensor.numel() for tensor in beside.values())
+    for kind in strategy.aux:
+        role = strategy.role(TensorName.parse(auxiliary(kind, next(iter(beside)))), 1)
+        sent = count_bytes(beside) if role is Role.SHARED else 0
+        groups.append(Group(f"{kind}, beside each", role.value, numbers, sent))
+    return groups
+
+
+def _of_the_model(parts: Parts) -> list[Group]:
     return parts.model.table(lambda name: parts.strategy.role(TensorName.parse(name), 1).value)
 
 
 def parameter_counts(parts: Parts) -> dict[str, int]:
-    """Numbers that are frozen, shared and private at one client."""
-    groups = role_groups(parts)
+    """Numbers of the model that are frozen, shared and private at one client."""
+    groups = _of_the_model(parts)
     return {role.value: sum(group.parameters for group in groups if group.role == role.value) for role in Role}
 
 

@@ -70,9 +70,10 @@ def make_ready(jobs: Sequence[Job], console: Console) -> Parts | None:
     """
     last = None
     waiting = [job for job in jobs if not job.is_finished]
-    for repeat in sorted({job.repeat for job in waiting}):
+    repeats = sorted({job.repeat for job in waiting})
+    for repeat in repeats:
         first = next(job for job in waiting if job.repeat == repeat)
-        console.print(f"Federation {repeat + 1}: ", end="", highlight=False)
+        console.print(f"Federation {repeat + 1} of {repeats[-1] + 1}", highlight=False)
         last = parts_of(Recipe(first.config))
         sides = [(last, last.inputs_wanted())]
         if last.blanks_heart:

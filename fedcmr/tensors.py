@@ -114,9 +114,14 @@ def _ungrammatical(text: str, met: str) -> ValueError:
     return ValueError(f"Tensor name '{text}': {met}. Expected one of the forms listed in fedcmr/tensors.py.")
 
 
+def auxiliary(kind: str, name: str) -> str:
+    """Name of the auxiliary tensor of this kind that belongs to a tensor."""
+    return f"{AUX}.{kind}.{name}"
+
+
 def control_of(name: str) -> str:
     """Name of the control variate that belongs to a tensor."""
-    return f"{AUX}.control.{name}"
+    return auxiliary("control", name)
 
 
 def add(left: Tensors, right: Tensors) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """The preflight says what a run would do and does none of it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,14 @@ def test_it_refuses_what_the_run_would_refuse(tmp_path: Path, capsys: pytest.Cap
     assert "Unknown client 'vendorX'" in capsys.readouterr().err
     assert main(command(finished(), "visit.lr=0.5")) == 2
     assert "holds another run" in capsys.readouterr().err
+
+
+def test_what_travels_beside_the_model_is_counted_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = {}
+    for algorithm in ("fedavg_lora", "scaffold_lora"):
+        assert main(command(tmp_path / "out", f"--algorithm={algorithm}")) == 0
+        said[algorithm] = " ".join(capsys.readouterr().out.split())
+    assert "control, beside each" in said["scaffold_lora"]
+    assert "control, beside each" not in said["fedavg_lora"]
+    up = {name: float(re.search(r"About ([\d.]+) kB up", text)[1]) for name, text in said.items()}
+    assert 1.9 < up["scaffold_lora"] / up["fedavg_lora"] < 2.1

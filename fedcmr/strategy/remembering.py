@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fedcmr.messages import Server, Update
 from fedcmr.strategy.combining import weighted_mean
-from fedcmr.tensors import AUX, TensorName, Tensors
+from fedcmr.tensors import TensorName, Tensors, auxiliary
 
 MEMBERS = "members"
 """Kind of the auxiliary tensor that tells of how many clients a mean is."""
@@ -44,7 +44,7 @@ def mean_of_all_known(updates: Sequence[Update], weights: Sequence[float], serve
 
 def _remembered(updates: Sequence[Update], server: Server, names: Sequence[str]) -> dict[str, Tensor]:
     """ "aux.<client>.<name>" -> what that client last handed over under the name."""
-    news = {f"{AUX}.{update.client}.{name}": update.tensors[name] for update in updates for name in names}
+    news = {auxiliary(update.client, name): update.tensors[name] for update in updates for name in names}
     return {**server.memory, **news}
 
 

@@ -20,7 +20,7 @@ from fedcmr.strategy.ranks import trimmed
 from fedcmr.strategy.roles import Role, RoleOf, everything_shared
 from fedcmr.strategy.visiting import Visit
 from fedcmr.strategy.weighing import by_cases
-from fedcmr.tensors import AUX, TensorName, Tensors
+from fedcmr.tensors import TensorName, Tensors, auxiliary
 
 Outputs = Mapping[tuple[str, str], Tensor]
 """(layer, branch) -> that branch's output (B, N, D_out), collected only for a penalty that asks for them."""
@@ -124,9 +124,7 @@ class Strategy:
         shared = self.first_sent(start)
         return {
             **start,
-            **{
-                f"{AUX}.{kind}.{name}": torch.zeros_like(tensor) for kind in self.aux for name, tensor in shared.items()
-            },
+            **{auxiliary(kind, name): torch.zeros_like(tensor) for kind in self.aux for name, tensor in shared.items()},
         }
 
     def awaited(self, start: Tensors, round: int, rank: Mapping[str, int]) -> dict[str, Tensor]:
