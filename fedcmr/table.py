@@ -111,7 +111,9 @@ def write(said: "argparse.Namespace") -> Path:
             f"{len(waiting)} runs in {processes} process(es) will take about {max(1, round(minutes))} min.",
             highlight=False,
         )
-    summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False))
+    summaries = run_all(
+        jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
+    )
     repeats = [repeats_of(name, [job for job in jobs if job.algorithm == name], summaries) for name in algorithms]
     masks = {"volumes_and_ef": mask_controls(jobs, folder)}
     table = comparison_table(reference_first(repeats), unit_of(base.names["data"]), masks)
