@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", ":", "-.")
+MOST_SHADES = 5
 
 
 def draw_all(folder: Path, table: Mapping[str, object], repeats: Mapping[str, Repeats]) -> list[Path]:
@@ -46,7 +47,7 @@ def draw_scores(folder: Path, table: Mapping[str, object], view: str = "personal
     rows = rows_of(table)
     clients = list(at(rows[0], "metrics", "clients"))
     places = [*clients, "mean"]
-    figure, axes = _canvas(1.6 + 1.1 * len(places))
+    figure, axes = _canvas(2.2 + len(places) * (0.5 + 0.1 * len(rows)))
     for index, row in enumerate(rows):
         paths = [("clients", client) for client in clients] + [("mean",)]
         found = [at(row, "metrics", *path, view, "balanced_accuracy") for path in paths]
@@ -64,7 +65,8 @@ def draw_scores(folder: Path, table: Mapping[str, object], view: str = "personal
 def draw_learning(folder: Path, runs: Mapping[str, Sequence[Sequence[Round]]], view: str = "personal") -> list[Path]:
     """learning.png and learning.svg: validation balanced accuracy, mean over clients, round by round.
 
-    Lines are means over seeds (and folds), shades reach from the lowest to the highest of them.
+    Lines are means over seeds (and folds), shades reach from the lowest to the highest of them, where few enough
+    algorithms are drawn to tell their shades apart.
 
     Args:
         runs: algorithm -> the rounds of each of its runs.
@@ -79,7 +81,8 @@ def draw_learning(folder: Path, runs: Mapping[str, Sequence[Sequence[Round]]], v
         numbers = sorted(values)
         colour = COLOURS[index % len(COLOURS)]
         lows, highs = [min(values[n]) for n in numbers], [max(values[n]) for n in numbers]
-        axes.fill_between(numbers, lows, highs, color=colour, alpha=0.15, linewidth=0)
+        if len(runs) <= MOST_SHADES:
+            axes.fill_between(numbers, lows, highs, color=colour, alpha=0.15, linewidth=0)
         means = [sum(values[n]) / len(values[n]) for n in numbers]
         axes.plot(
             numbers,
@@ -139,12 +142,16 @@ def draw_roc(folder: Path, runs: Mapping[str, Sequence[Sequence[Reported]]], vie
 def draw_bytes(folder: Path, table: Mapping[str, object], view: str = "personal") -> list[Path]:
     """bytes.png and bytes.svg: balanced accuracy, mean over clients, against what all clients send up in a run.
 
+    Those that send equally much stand side by side, a little to the left and right of their place.
+
     Args:
         table: of table.json.
     """
-    figure, axes = _canvas(6.4)
-    for index, row in enumerate(rows_of(table)):
-        sent = (number(row, "bytes_up") or 0.0) / 1e6
+    figure, axes = _canvas(7.6)
+    rows = rows_of(table)
+    for index, row in enumerate(rows):
+        shift = 1 + 0.3 * ((index + 0.5) / len(rows) - 0.5)
+        sent = (number(row, "bytes_up") or 0.0) / 1e6 * shift
         found = at(row, "metrics", "mean", view, "balanced_accuracy")
         _points(axes, [sent], [found], index, str(row["algorithm"]))
     axes.set_xscale("symlog", linthresh=0.1)
@@ -177,6 +184,8 @@ def _points(axes: "Axes", places: list[float], found: list[Mapping[str, object]]
         yerr=[list(side) for side in zip(*bars, strict=True)] if bars else None,
         fmt=MARKS[index % len(MARKS)],
         color=COLOURS[index % len(COLOURS)],
+        # where the colours begin again, the marks are open
+        markerfacecolor=COLOURS[index % len(COLOURS)] if index // len(COLOURS) % 2 == 0 else "white",
         markersize=5,
         capsize=2,
         linewidth=1,
