@@ -1,9 +1,11 @@
 """Puts finished weights of `python -m fedcmr.pretrain` into the package, with their card and what they are worth.
 
     python experiments/embed_weights.py RUN --probe FILE.json
+    python experiments/embed_weights.py --probe FILE.json
 
 RUN is the folder of the pre-training; FILE.json is what `backbone_probe.py --weights RUN/weights.safetensors --out
-FILE.json` wrote. Refused are weights of real patients, of other sizes, above 12 MB, or that the file does not judge.
+FILE.json` wrote. Without RUN the weights in the package stay, and their card gets the scores of FILE.json. Refused are
+weights of real patients, of other sizes, above 12 MB, or that the file does not judge.
 """
 
 import argparse
@@ -31,11 +33,11 @@ LEFT_OUT = ("weights", "heads")
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. Returns the exit status: 0, or 2 after a message on stderr."""
     parser = argparse.ArgumentParser(description="Put pre-trained weights into the package.")
-    parser.add_argument("run", type=Path, help="folder of the pre-training")
+    parser.add_argument("run", type=Path, nargs="?", help="folder of the pre-training; none for new scores alone")
     parser.add_argument("--probe", type=Path, required=True, metavar="FILE.json", help="scores by backbone_probe.py")
     said = parser.parse_args(arguments)
     try:
-        print(embed(said.run, said.probe, tiny.FILE))
+        print(embed(said.run, said.probe, tiny.FILE) if said.run else rescore(said.probe, tiny.FILE))
     except (ValueError, OSError) as error:
         print(f"embed_weights: {error}", file=sys.stderr)
         return 2
@@ -65,6 +67,17 @@ def embed(run: Path, probe: Path, into: Path) -> str:
     into.write_bytes(content)
     into.with_suffix(".json").write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return f"{into.name}: {len(content)} bytes, SHA-256 {hashed}"
+
+
+def rescore(probe: Path, weights: Path) -> str:
+    """Writes scores into the card of weights that are embedded already; returns a line that says so.
+
+    Raises: ValueError where the file judges other weights.
+    """
+    card, hashed = weights.with_suffix(".json"), hashlib.sha256(weights.read_bytes()).hexdigest()
+    whole = {**json.loads(card.read_text(encoding="utf-8")), "scores": judged(probe, hashed)}
+    card.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return f"{card.name}: scores of {probe.name}"
 
 
 def without_out(command: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from embed_weights import embed
+from embed_weights import embed, rescore
 from safetensors.torch import save
 
 from fedcmr.models import tiny
@@ -65,3 +65,25 @@ def test_weights_that_were_not_judged_are_refused(run: Path, tmp_path: Path) -> 
     )
     with pytest.raises(ValueError, match="judges no weights"):
         embed(run, tmp_path / "probe.json", tmp_path / "tiny.safetensors")
+
+
+def test_weights_that_are_embedded_get_new_scores_and_nothing_else(run: Path, tmp_path: Path) -> None:
+    into, probe = tmp_path / "package" / "tiny.safetensors", tmp_path / "probe.json"
+    embed(run, probe, into)
+    before, content = json.loads(into.with_suffix(".json").read_text()), into.read_bytes()
+    probe.write_text(probe.read_text().replace('"ACDC": 1', '"ACDC": 2'))
+    rescore(probe, into)
+    after = json.loads(into.with_suffix(".json").read_text())
+    assert after["scores"]["scores"] == {"ACDC": 2}
+    assert {**after, "scores": None} == {**before, "scores": None}
+    assert into.read_bytes() == content
+
+
+def test_scores_of_other_weights_are_refused(run: Path, tmp_path: Path) -> None:
+    into, probe = tmp_path / "package" / "tiny.safetensors", tmp_path / "probe.json"
+    embed(run, probe, into)
+    probe.write_text(json.dumps({"rows": {"random": {"what": "random"}}, "studies": {}, "effort": {}}))
+    before = into.with_suffix(".json").read_text()
+    with pytest.raises(ValueError, match="judges no weights"):
+        rescore(probe, into)
+    assert into.with_suffix(".json").read_text() == before
