@@ -18,14 +18,13 @@ from rich.console import Console
 
 from fedcmr import catalogue
 from fedcmr.arguments import configure, guarded
-from fedcmr.engines.in_process import Knobs as Processes
 from fedcmr.knobs import TableKnobs
 from fedcmr.models.tiny import SHAPE
 from fedcmr.reports.comparing import comparison_table
 from fedcmr.reports.figures import draw_all
 from fedcmr.reports.writing import markdown, write_table
 from fedcmr.table import repeats_of
-from fedcmr.tabling import Job, expected_seconds, make_ready, run_all
+from fedcmr.tabling import Job, in_federation, prepare, processes_of, run_all
 
 DEFAULT = "last two blocks"
 
@@ -88,18 +87,13 @@ def ablate(names: Sequence[str], seeds: int | None, overrides: Sequence[str], fo
     console = Console(soft_wrap=True, highlight=False)
     wished = [*overrides, *([] if seeds is None else [f"table.seeds={seeds}"])]
     base = configure(wished, "table")
-    plain, count = base.plain(), base.of("table", TableKnobs).seeds
     jobs = []
-    for repeat in range(count):
-        moved = [f"seed={plain['seed'] + repeat}", f"data.seed={plain['data']['seed'] + repeat}", "engine.workers=1"]
+    for repeat in range(base.of("table", TableKnobs).seeds):
         for name in names:
-            config = configure([*wished, *ABLATIONS[name], *moved], "table")
+            config = configure([*wished, *ABLATIONS[name], *in_federation(base, repeat)], "table")
             jobs.append(Job(name, repeat, config, folder / "runs" / f"{name.replace(' ', '-')}-{repeat}"))
-    waiting, processes = sum(not job.is_finished for job in jobs), base.of("engine", Processes).workers
-    parts = make_ready(jobs, console)
-    if parts is not None:
-        minutes = expected_seconds(parts) * waiting / processes / 60
-        console.print(f"{waiting} runs in {processes} process(es) will take {max(1, round(minutes))} min or more.")
+    processes = processes_of(base)
+    prepare(jobs, processes, console)
     summaries = run_all(jobs, processes, folder.name, lambda line: console.print(line, markup=False))
     repeats = [repeats_of(name, [job for job in jobs if job.algorithm == name], summaries) for name in names]
     table = comparison_table(repeats)

@@ -26,13 +26,12 @@ from rich.console import Console
 from fedcmr.arguments import configure, experiment_file, flattened, guarded
 from fedcmr.cohort import PHANTOM
 from fedcmr.config import Config, gather
-from fedcmr.engines.in_process import Knobs as Processes
 from fedcmr.knobs import PatientKnobs, TableKnobs
 from fedcmr.messages import Round
 from fedcmr.reports.journal import read_rounds, seconds_of
 from fedcmr.reports.reading import at, number
 from fedcmr.table import CORE, NOT_THE_FOLDERS, rows_asked
-from fedcmr.tabling import Job, expected_seconds, make_ready, run_all
+from fedcmr.tabling import Job, in_federation, prepare, processes_of, run_all
 
 TRIALS, SEEDS, FEDERATION = 9, 3, 200
 """Trials of each method; federations of each trial, with data.seed 200 and on: the table's are 100 and on."""
@@ -184,14 +183,10 @@ def jobs_of(
     trials: Sequence[Trial], overrides: Sequence[str], flags: Mapping[str, object], base: Config, folder: Path
 ) -> list[Job]:
     """The runs, federation by federation. A job goes by its trial's name, so that no two are taken for one."""
-    plain, jobs = base.plain(), []
-    alone = ["engine.workers=1"] if base.names["engine"] == "in_process" else []
+    jobs = []
     for repeat in range(base.of("table", TableKnobs).seeds):
-        moved = [f"seed={plain['seed'] + repeat}", *alone]
-        if base.names["data"] == PHANTOM:
-            moved.append(f"data.seed={plain['data']['seed'] + repeat}")
         for trial in trials:
-            config = configure([*overrides, *trial.overrides, *moved], flags=flags)
+            config = configure([*overrides, *trial.overrides, *in_federation(base, repeat)], flags=flags)
             jobs.append(Job(trial.name, repeat, config, folder / "runs" / f"{trial.name}-{repeat}"))
     return jobs
 
@@ -199,13 +194,8 @@ def jobs_of(
 def run(jobs: Sequence[Job], base: Config, group: str) -> None:
     """Runs what is not finished, after saying how long it will take. What runs answer is of test patients: dropped."""
     console = Console(soft_wrap=True, highlight=False)
-    processes = base.of("engine", Processes).workers if base.names["engine"] == "in_process" else 1
-    waiting = sum(not job.is_finished for job in jobs)
-    console.print(f"{len(jobs)} runs, {TRIALS} trials a method, {len(jobs) - waiting} of them finished already.")
-    parts = make_ready(jobs, console)
-    if parts is not None:
-        minutes = expected_seconds(parts) * waiting / processes / 60
-        console.print(f"{waiting} runs in {processes} process(es) will take about {max(1, round(minutes))} min.")
+    processes = processes_of(base)
+    waiting = prepare(jobs, processes, console)
     run_all(jobs, processes, group, counting(waiting, lambda line: console.print(line, markup=False)))
 
 

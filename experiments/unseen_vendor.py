@@ -43,6 +43,7 @@ from fedcmr.strategy.finishing import split_by_role
 from fedcmr.strategy.installing import overwrite
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import one_phase
+from fedcmr.tabling import in_federation
 from fedcmr.tensors import TensorName
 
 COUNTS = (1, 5, 10, 20)
@@ -103,7 +104,7 @@ def one(said: argparse.Namespace, algorithm: str, seed: int) -> dict[str, list[d
     """ "tuned, k" -> the scores of each draw, for one algorithm and one federation."""
     knobs = [f"algorithm={algorithm}", *said.overrides]
     config, stranger = (
-        configure([*moved(knobs, seed), f"clients=[{','.join(names)}]"])
+        configure([*knobs, *in_federation(configure(knobs), seed), f"clients=[{','.join(names)}]"])
         for names in ([name for name in VENDORS if name != said.unseen], [said.unseen])
     )
     folder = said.out / "runs" / f"{algorithm}-without-{said.unseen}-{seed}"
@@ -127,13 +128,6 @@ def one(said: argparse.Namespace, algorithm: str, seed: int) -> dict[str, list[d
                 scores[f"{what}, {k}"].append(tuned(parts, model, only, cases, number))
             print(f"{algorithm}, seed {seed}: {what} with {k} patients", file=sys.stderr, flush=True)
     return scores
-
-
-def moved(knobs: Sequence[str], seed: int) -> list[str]:
-    """The knobs, with seeds that lie `seed` further on."""
-    plain = configure(knobs).plain()
-    further = [f"seed={plain['seed'] + seed}"]
-    return [*knobs, *further, *([f"data.seed={plain['data']['seed'] + seed}"] if "seed" in plain["data"] else [])]
 
 
 def drawn(candidates: Sequence[Case], k: int, label_of: Callable[[Case], int], draw: int) -> tuple[Case, ...]:

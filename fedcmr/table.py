@@ -82,13 +82,12 @@ def write(said: "argparse.Namespace") -> Path:
     """Runs what is missing, writes the table and its figures, prints it; returns the folder."""
     from rich.console import Console
 
-    from fedcmr.engines.in_process import Knobs as Processes
     from fedcmr.knobs import TableKnobs
     from fedcmr.reports.comparing import comparison_table, unit_of
     from fedcmr.reports.figures import draw_all
     from fedcmr.reports.wandb_log import log_table
     from fedcmr.reports.writing import terminal_table, write_table
-    from fedcmr.tabling import expected_seconds, make_ready, mask_controls, run_all
+    from fedcmr.tabling import mask_controls, prepare, processes_of, run_all
 
     if said.algorithm is not None:
         raise ValueError("A table takes --algorithms (comma-separated), not --algorithm.")
@@ -100,17 +99,8 @@ def write(said: "argparse.Namespace") -> Path:
     algorithms = rows_asked(said.algorithms, knobs.algorithms)
     folder = said.out or Path("tables") / f"{base.names['data']}-{base.digest(NOT_THE_FOLDERS)[:8]}"
     jobs = _jobs(said, base, algorithms, knobs.seeds, folder, _tuned(said.tuned) if said.tuned else {})
-    processes = base.of("engine", Processes).workers if base.names["engine"] == "in_process" else 1
-    waiting = [job for job in jobs if not job.is_finished]
-    about = f"{len(algorithms)} algorithms, {knobs.seeds} federation(s): {len(jobs)} runs"
-    console.print(f"{about}, {len(jobs) - len(waiting)} of them finished already.", highlight=False)
-    parts = make_ready(jobs, console)
-    if parts is not None:
-        minutes = expected_seconds(parts) * len(waiting) / processes / 60
-        console.print(
-            f"{len(waiting)} runs in {processes} process(es) will take about {max(1, round(minutes))} min.",
-            highlight=False,
-        )
+    processes = processes_of(base)
+    prepare(jobs, processes, console)
     summaries = run_all(
         jobs, processes, folder.name, lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
     )
@@ -137,22 +127,18 @@ def _jobs(
     folder: Path,
     tuned: Mapping[str, Sequence[str]],
 ) -> "list[Job]":
-    """The runs, federation by federation. Numbers do not depend on how many processes share the work.
+    """The runs, federation by federation.
 
     Args:
         tuned: algorithm -> knobs of its own, `key=value`.
     """
-    from fedcmr.tabling import Job
+    from fedcmr.tabling import Job, in_federation
 
-    alone = ["engine.workers=1"] if base.names["engine"] == "in_process" else []
-    plain, jobs = base.plain(), []
+    jobs = []
     for repeat in range(seeds):
-        moved = [f"seed={plain['seed'] + repeat}"]
-        if plain["data"]["name"] == "phantom":
-            moved.append(f"data.seed={plain['data']['seed'] + repeat}")
         for name in algorithms:
-            config = configured(_with(said, [f"algorithm.name={name}", *tuned.get(name, ()), *moved, *alone]))
-            jobs.append(Job(name, repeat, config, folder / "runs" / f"{name}-{repeat}"))
+            own = [f"algorithm.name={name}", *tuned.get(name, ()), *in_federation(base, repeat)]
+            jobs.append(Job(name, repeat, configured(_with(said, own)), folder / "runs" / f"{name}-{repeat}"))
     return jobs
 
 

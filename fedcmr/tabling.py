@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
+from fedcmr.cohort import PHANTOM
 from fedcmr.config import Config
 from fedcmr.data.measures import heart_measures
 from fedcmr.data.store import write_whole
+from fedcmr.engines.in_process import Knobs as Processes
 from fedcmr.federation.client import visit
 from fedcmr.federation.scoring import VIEWS
 from fedcmr.knobs import RunKnobs
@@ -29,6 +31,7 @@ from fedcmr.reports.journal import SUMMARY
 from fedcmr.reports.reading import number
 from fedcmr.running import train
 
+IN_PROCESS = "in_process"
 SCORING = 1 / 3
 """What scoring a case takes of what training on it takes: one pass of about three; measured times differ little."""
 
@@ -61,6 +64,41 @@ class Job:
     @property
     def is_finished(self) -> bool:
         return (self.folder / SUMMARY).exists()
+
+
+def in_federation(base: Config, repeat: int) -> list[str]:
+    """Overrides of a repeat: every seed moved on by it, on phantoms that of the federation too, in one process each.
+
+    Numbers do not depend on how many processes share the runs.
+    """
+    plain = base.plain()
+    moved = [f"seed={plain['seed'] + repeat}"]
+    if base.names["data"] == PHANTOM:
+        moved.append(f"data.seed={plain['data']['seed'] + repeat}")
+    return [*moved, "engine.workers=1"] if base.names["engine"] == IN_PROCESS else moved
+
+
+def processes_of(base: Config) -> int:
+    """How many processes share the runs: `engine.workers`, where the engine has them."""
+    return base.of("engine", Processes).workers if base.names["engine"] == IN_PROCESS else 1
+
+
+def prepare(jobs: Sequence[Job], processes: int, console: Console) -> int:
+    """Says how many runs there are, makes what they read ready, and says how long they will take.
+
+    Returns: how many are not finished.
+    """
+
+    def say(line: str) -> None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    waiting = sum(not job.is_finished for job in jobs)
+    say(f"{len(jobs)} runs, {len(jobs) - waiting} of them finished already.")
+    parts = make_ready(jobs, console)
+    if parts is not None:
+        minutes = expected_seconds(parts) * waiting / processes / 60
+        say(f"{waiting} runs in {processes} process(es) will take about {max(1, round(minutes))} min.")
+    return waiting
 
 
 def make_ready(jobs: Sequence[Job], console: Console) -> Parts | None:

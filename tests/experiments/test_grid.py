@@ -162,7 +162,7 @@ def test_a_choice_needs_journals_alone(
             append_timing(job.folder, {"part": "run", "seconds": 2.0})
             say("balanced accuracy 0.987")
 
-    monkeypatch.setattr(grid, "make_ready", lambda jobs, console: None)
+    monkeypatch.setattr(grid, "prepare", lambda jobs, processes, console: len(jobs))
     monkeypatch.setattr(grid, "run_all", runs)
     assert main(["--algorithms=head_only", "--seeds=1", f"--out={tmp_path}"]) == 0
     said = json.loads((tmp_path / "grid.json").read_text())
