@@ -11,6 +11,7 @@
 `TensorName.parse` is the only place that knows this grammar.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ class TensorName:
         return self.kind == "delta"
 
     @staticmethod
+    @functools.lru_cache(maxsize=2**16)
     def parse(text: str) -> "TensorName":
         """Reads a name; `str(TensorName.parse(text)) == text`.
 

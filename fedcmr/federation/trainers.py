@@ -36,6 +36,7 @@ class SharedTrainer:
 
     def fit(self, tuner: LightningModule, batches: Batches, steps: int) -> None:
         """Makes `steps` optimizer steps, ≥ 1, through as many passes over the batches as they need."""
+        tuner.train()
         loop = self._trainer.fit_loop
         loop.epoch_progress.reset()
         loop.epoch_loop.max_steps = self._trainer.global_step + steps
@@ -52,7 +53,6 @@ class SharedTrainer:
         tuner.eval()
         with torch.inference_mode(), self._trainer.precision_plugin.predict_step_context():
             told = [tuner.predict_step(move_data_to_device(batch, device), at) for at, batch in enumerate(batches)]
-        tuner.train()
         return torch.cat(told).cpu()
 
 

@@ -172,12 +172,12 @@ def mixed(backbone: Backbone, gains: Mapping[str, float]) -> Iterator[None]:
             raise ValueError(catalogue.unknown("branch", branch, known))
     before = [dict(layer.gains) for layer in layers]
     for layer in layers:
-        layer.gains |= {branch: gain for branch, gain in gains.items() if branch in layer.gains}
+        layer.gains.update({branch: gain for branch, gain in gains.items() if branch in layer.gains})
     try:
         yield
     finally:
         for layer, restored in zip(layers, before, strict=True):
-            layer.gains = restored
+            layer.gains.update(restored)
 
 
 @contextmanager

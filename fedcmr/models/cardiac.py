@@ -66,9 +66,10 @@ class Cardiac(nn.Module):
 
     def train(self, mode: bool = True) -> "Cardiac":
         """Training or scoring, for adapted layers and head alone: frozen blocks do the same in both."""
-        self.training = mode
-        for part in (*self.backbone.adapted.values(), self.head):
-            part.train(mode)
+        if mode != self.training:  # to tell every layer takes longer than a small visit's arithmetic
+            self.training = mode
+            for part in (*self.backbone.adapted.values(), self.head):
+                part.train(mode)
         return self
 
     def prefix_of(self, images: Mapping[str, Tensor]) -> dict[str, Tensor]:

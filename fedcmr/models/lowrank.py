@@ -123,18 +123,19 @@ class AdaptedLinear(nn.Module):
         learned = self._learned()
         if self._unmerged is not None:
             raise ValueError("The layer is merged already: unmerge it first, or its branches would count twice.")
-        self._unmerged = self.weights.weight.clone()
-        if self.delta is not None:
-            self.weights.weight += self.delta
+        weight = self.weights.weight
+        self._unmerged = weight.data
+        sum_OD = weight.data.clone() if self.delta is None else weight.data + self.delta
         for name, pair, loudness in self._heard():
-            self.weights.weight += loudness * learned.get(name, 1.0) * (pair.B @ pair.A)
+            sum_OD += loudness * learned.get(name, 1.0) * (pair.B @ pair.A)
+        weight.data = sum_OD
 
     @torch.no_grad()
     def unmerge(self) -> None:
         """Puts the weight back, bit by bit. Raises: ValueError where it is not merged."""
         if self._unmerged is None:
             raise ValueError("The layer is not merged: there is nothing to take back.")
-        self.weights.weight.copy_(self._unmerged)
+        self.weights.weight.data = self._unmerged
         self._unmerged = None
 
     def _one_by_one(self, tokens: Tensor) -> Tensor:

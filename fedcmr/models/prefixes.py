@@ -44,7 +44,7 @@ class Prefixes:
         self.folder, self.dtype, self._shape = folder, dtype, backbone.shape
         self._identity = f"{RECIPE} {backbone.digest()} {split} {dtype} {backbone.device.type}"
         self._checked: set[Path] = set()
-        self._mapped: dict[Path, dict[str, Tensor]] = {}
+        self._mapped: dict[tuple[str, int], dict[str, Tensor]] = {}
 
     def get(self, volume_key: str, view: int, make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The prefix of one view of one case; `make` is called only where there is no sound entry.
@@ -55,6 +55,9 @@ class Prefixes:
             make: gives the parts, without batch axis: "tokens" (T, D), "skip.<view>" (N, D).
         Returns: the parts in float32, mapped from disk where they are kept in float32.
         """
+        key = (volume_key, view)
+        if key in self._mapped:
+            return self._mapped[key]
         path = self.path(volume_key, view)
         entry = self._load(path)
         if entry is None:
@@ -62,6 +65,8 @@ class Prefixes:
             entry = self._load(path)
         if entry is None:
             raise ValueError(f"{path}: a prefix that was just written cannot be read. Is the disk full?")
+        if self.dtype == torch.float32:
+            self._mapped[key] = entry  # pages of the file, which the system may drop at any time; a copy is not kept
         return entry
 
     @property
@@ -77,8 +82,6 @@ class Prefixes:
         return self.folder / name[:2] / f"{name}{ENTRY}"
 
     def _load(self, path: Path) -> dict[str, Tensor] | None:
-        if path in self._mapped:
-            return self._mapped[path]
         if not path.exists():
             return None
         try:
@@ -92,10 +95,7 @@ class Prefixes:
         if path not in self._checked:
             touch(path)
             self._checked.add(path)
-        found = {name: tensor.float() for name, tensor in parts.items()}
-        if self.dtype == torch.float32:
-            self._mapped[path] = found  # pages of the file, which the system may drop at any time; a copy is not kept
-        return found
+        return {name: tensor.float() for name, tensor in parts.items()}
 
     def _save(self, path: Path, parts: Mapping[str, Tensor]) -> None:
         kept = {name: tensor.detach().cpu().to(self.dtype).contiguous() for name, tensor in parts.items()}

@@ -101,7 +101,7 @@ def calibration(diseased: Sequence[int], probabilities: Sequence[float]) -> dict
 def _of_decisions(true_P: Tensor, decided_P: Tensor, L: int) -> dict[str, float | None]:
     from torchmetrics.functional.classification import multiclass_stat_scores
 
-    counts_L5 = multiclass_stat_scores(decided_P, true_P, num_classes=L, average=None)
+    counts_L5 = multiclass_stat_scores(decided_P, true_P, num_classes=L, average=None, validate_args=False)
     tp_L, fp_L, tn_L, fn_L, support_L = counts_L5.double().unbind(dim=1)
     present = support_L > 0
     f1_L = 2 * tp_L / (2 * tp_L + fp_L + fn_L)
@@ -122,7 +122,7 @@ def _of_probabilities(true_P: Tensor, rows_PL: Tensor) -> dict[str, float | None
     sick_P, diseased_P = (true_P > 0).long(), rows_PL[:, 1:].sum(dim=1).clamp(0, 1)
     both = 0 < int(sick_P.sum()) < len(sick_P)
     return {
-        "auroc": _number(binary_auroc(diseased_P, sick_P)) if both else None,
+        "auroc": _number(binary_auroc(diseased_P, sick_P, validate_args=False)) if both else None,
         "brier": float((diseased_P - sick_P).square().mean()),
         "log_loss": -float(rows_PL.clamp(min=LEAST).log().gather(1, true_P[:, None]).mean()),
     }

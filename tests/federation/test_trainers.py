@@ -91,4 +91,13 @@ def test_scores_are_the_models_own_and_ask_for_no_gradient(model: Cardiac) -> No
         own = torch.cat([one.task.probabilities(model(batch["inputs"])) for batch in batches(5)])
     assert_close(told, own)
     assert not told.requires_grad
-    assert one.training
+
+
+def test_scoring_is_heard_without_dropout_and_training_after_it_with(model: Cardiac) -> None:
+    heard: list[bool] = []
+    model.head.register_forward_pre_hook(lambda head, _: heard.append(head.training))
+    turns, one = SharedTrainer(visit_knobs(WORK)), tuner(model)
+    turns.predict(one, batches(1))
+    turns.fit(one, batches(1), 1)
+    turns.predict(one, batches(1))
+    assert heard == [False] * 3 + [True] + [False] * 3  # three batches, one step
