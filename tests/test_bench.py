@@ -16,12 +16,14 @@ import torch
 from fedcmr import bench
 from fedcmr.benchmarks import benchmark as whole
 from fedcmr.benchmarks.arithmetic import constant_share
+from fedcmr.benchmarks.flower import simulate
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Overhead, Timed, break_even_rounds, fill, measure, once
-from fedcmr.benchmarks.memory import apart, by_clients, peak_bytes
+from fedcmr.benchmarks.memory import Peak, apart, by_clients, peak_bytes
 from fedcmr.benchmarks.reading import reading
 from fedcmr.benchmarks.rows import ROWS, TRIED
+from fedcmr.benchmarks.starting import Starting, starting
 from fedcmr.benchmarks.workload import SHAPES, SMALLEST, Stage, Workload, cases, stage
 
 STEPS = 3
@@ -52,6 +54,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
         patch.setattr(whole, "apart", here)
         patch.setattr(whole, "OTHER_VISITS", (1, 7))
         patch.setattr(whole, "reading", lambda: reading(2, (40, 32, 4, 12)))
+        patch.setattr(whole, "HAS_FLOWER", True)
+        patch.setattr(whole, "simulate", lambda *_: (Timed((8.0, 6.0), (), STEPS, 0.7, 900), Peak(10**6, 10**7, 20.0)))
+        patch.setattr(whole, "starting", lambda folder: Starting((0.2, 0.1, 0.3), (5.0, 4.0, 9.0)))
         patch.setattr(whole, "overhead_of_a_visit", lambda: Overhead((3.0, 1.0, 2.0), (2.0, 1.0, 1.0)))
         return whole.benchmark("smallest", WORKLOAD, 2, lambda line: None)
 
@@ -116,7 +121,7 @@ def test_break_even_is_the_cost_of_prefixes_over_what_a_round_saves() -> None:
 def test_bench_json_has_the_fields_of_the_contract(found: Found, tmp_path: Path) -> None:
     whole.write(found, tmp_path)
     written = json.loads((tmp_path / "bench.json").read_text())
-    assert [row["name"] for row in written["rows"]] == ["bound", "fedcmr", "no_prefix", "usual_way"]
+    assert [row["name"] for row in written["rows"]] == ["bound", "fedcmr", "no_prefix", "usual_way", "flower"]
     for row in written["rows"]:
         seconds = row["seconds_per_round"]
         assert row.keys() >= ROW_FIELDS
@@ -129,7 +134,10 @@ def test_bench_json_has_the_fields_of_the_contract(found: Found, tmp_path: Path)
         ("fedcmr", True),
         ("bf16", False),
     ]
+    assert written["rows"][-1]["seconds_per_round"]["median"] == 7
+    assert written["rows"][-1]["processor_ratio_to_bound"] is None
     assert written["overhead_ms_per_visit"] == 2
+    assert (written["help_seconds"]["median"], written["first_step_seconds"]["median"]) == (0.2, 5)
     assert written["prefix_seconds"] > 0
     assert "break_even_rounds" in written
     assert {(visit["training"], len(visit["rows"])) for visit in written["visits"]} == {(1, 4), (7, 4)}
@@ -152,7 +160,7 @@ def test_bench_md_tells_every_row_and_every_visit(found: Found, tmp_path: Path) 
     text = (tmp_path / "bench.md").read_text()
     tables = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in tables} == {4, 6, 8}
-    assert all(any(line.startswith(f"| {name} |") for line in tables) for name in ROWS)
+    assert all(any(line.startswith(f"| {name} |") for line in tables) for name in (*ROWS, "flower"))
     assert all(any(line.startswith(f"| {count} |") for line in tables) for count in (1, 7, 4, 16, 64, 256))
     assert torch.__version__ in text
 
@@ -191,6 +199,26 @@ def test_the_command_measures_the_embedded_backbone(tmp_path: Path, capsys: pyte
     assert (tmp_path / "new" / "bench.md").read_text() in capsys.readouterr().out
     rows = json.loads((tmp_path / "new" / "bench.json").read_text())["rows"]
     assert all(row["peak_memory_bytes"] > row["peak_memory_of_imports_bytes"] for row in rows)
+
+
+@pytest.mark.slow
+def test_flowers_client_does_the_same_visit(rows: dict[str, Timed], tmp_path: Path) -> None:
+    pytest.importorskip("flwr")
+    timed, peak = apart(simulate, WORKLOAD, tmp_path, 1)
+    assert timed.steps == STEPS
+    assert timed.loss == pytest.approx(rows["usual_way"].loss, abs=1e-6)
+    assert len(timed.seconds) == 1
+    assert 0 < timed.seconds[0] < peak.seconds
+    assert 0 < peak.imports <= peak.round
+
+
+@pytest.mark.slow
+def test_starts_end_at_the_first_step_of_a_run(tmp_path: Path) -> None:
+    wishes = ["--config", "demo"]
+    started = starting(tmp_path, wishes, repeats=1)
+    assert (tmp_path / "warm" / "summary.json").is_file()
+    assert not (tmp_path / "start-0" / "rounds.jsonl").exists()
+    assert len(started.help) == len(started.first_step) == 1
 
 
 def test_bfloat16_trains_on_the_same_batches(ready: Stage, rows: dict[str, Timed]) -> None:

@@ -42,7 +42,7 @@ FLOORS = {
 DOORS = {
     "wandb": ("reports.wandb_log",),
     "omegaconf": ("config",),
-    "flwr": ("engines.flower",),
+    "flwr": ("engines.flower", "benchmarks.flower"),
     "opacus": ("federation.privacy",),
     "torchmetrics": ("tasks",),
     "monai": ("tasks", "benchmarks.reading"),

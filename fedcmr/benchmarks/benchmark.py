@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedcmr.benchmarks.figure import draw_memory
+from fedcmr.benchmarks.flower import FLOWER, HAS_FLOWER, simulate
 from fedcmr.benchmarks.found import Found, as_json
 from fedcmr.benchmarks.machine import machine
 from fedcmr.benchmarks.measuring import Say, fill, measure, overhead_of_a_visit
 from fedcmr.benchmarks.memory import apart, by_clients, peak_of
 from fedcmr.benchmarks.reading import reading
 from fedcmr.benchmarks.rows import ROWS, TRIED
+from fedcmr.benchmarks.starting import starting
 from fedcmr.benchmarks.text import as_text
 from fedcmr.benchmarks.workload import Workload, stage
 from fedcmr.data.store import write_whole
@@ -47,10 +49,16 @@ def benchmark(size: str, workload: Workload, repeats: int, say: Say) -> Found:
         say("Memory and first round, each row in a process of its own")
         peaks = {row: apart(peak_of, row, workload, folder) for row in ROWS}
         clients = apart(by_clients, workload, folder)
+        if HAS_FLOWER:
+            say("Flower's simulation engine around the usual way")
+            rows[FLOWER], peaks[FLOWER] = apart(simulate, workload, folder, repeats)
+        say("Start of the default run")
+        started = starting(folder)
     say("Reading of images")
     read = reading()
     say("Overhead of a visit")
-    return Found(size, workload, rows, peaks, visits, tried, prefix_seconds, overhead_of_a_visit(), clients, read, on)
+    overhead = overhead_of_a_visit()
+    return Found(size, workload, rows, peaks, visits, tried, prefix_seconds, overhead, clients, read, started, on)
 
 
 def write(found: Found, folder: Path) -> None:

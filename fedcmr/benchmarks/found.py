@@ -8,6 +8,7 @@ from fedcmr.benchmarks.arithmetic import constant_share
 from fedcmr.benchmarks.measuring import BOUND, FEDCMR, Measured, Overhead, Timed, break_even_rounds
 from fedcmr.benchmarks.memory import ManyClients, Peak
 from fedcmr.benchmarks.reading import Reading
+from fedcmr.benchmarks.starting import Starting
 from fedcmr.benchmarks.workload import Workload
 from fedcmr.knobs import RunKnobs
 
@@ -22,7 +23,7 @@ class Found:
     Args:
         size: "tiny" or "base".
         workload: the benchmark visit.
-        rows: the benchmark visit, by row.
+        rows: the benchmark visit, by row; Flower's among them where it is installed.
         peaks: name of the row -> memory.
         visits: number of training cases -> rows of other visits.
         tried: what might win more, by row, beside fedcmr in the same turns.
@@ -30,6 +31,7 @@ class Found:
         overhead: of a visit and its scoring.
         clients: memory of many clients.
         reading: of images.
+        starting: of commands.
         machine: see `machine`.
     """
 
@@ -43,6 +45,7 @@ class Found:
     overhead: Overhead
     clients: tuple[ManyClients, ...]
     reading: Reading
+    starting: Starting
     machine: Mapping[str, object]
 
     def seconds_to_first_round(self, row: str) -> float:
@@ -85,6 +88,8 @@ def as_json(found: Found) -> dict[str, object]:
         "overhead_processor_ms": spread(found.overhead.processor_ms),
         "memory_by_clients": [asdict(row) for row in found.clients],
         "reading_processor_seconds": asdict(found.reading),
+        "help_seconds": spread(found.starting.help),
+        "first_step_seconds": spread(found.starting.first_step),
     }
 
 
@@ -107,8 +112,10 @@ def _row(name: str, timed: Timed, bound: Timed) -> dict[str, object]:
         "name": name,
         "seconds_per_round": {**spread(timed.seconds), "repeats": list(timed.seconds)},
         "ratio_to_bound": timed.median / bound.median,
-        "processor_seconds_per_round": spread(timed.processor_seconds),
-        "processor_ratio_to_bound": timed.processor_median / bound.processor_median,
+        "processor_seconds_per_round": spread(timed.processor_seconds) if timed.processor_seconds else None,
+        "processor_ratio_to_bound": timed.processor_median / bound.processor_median
+        if timed.processor_seconds
+        else None,
         "bytes_up": timed.bytes_up,
         "steps": timed.steps,
         "loss": timed.loss,

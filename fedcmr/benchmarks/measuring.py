@@ -1,6 +1,7 @@
 """Seconds of every row, measured in turns in one process, so that a busy moment meets them all."""
 
 import gc
+import math
 import statistics
 import tempfile
 import time
@@ -27,7 +28,8 @@ class Timed:
 
     Args:
         seconds: of each repeat, in the order they were measured, by the clock on the wall.
-        processor_seconds: the same by this process's own share of the processor, which a busy machine disturbs less.
+        processor_seconds: the same by this process's own share of the processor, which a busy machine disturbs less;
+            empty where other processes do the work.
         steps: optimizer steps of a round, counted as they were made.
         loss: mean training loss of a round.
         bytes_up: what the client hands over.
@@ -45,7 +47,8 @@ class Timed:
 
     @property
     def processor_median(self) -> float:
-        return statistics.median(self.processor_seconds)
+        """NaN where it was not measured."""
+        return statistics.median(self.processor_seconds or (math.nan,))
 
 
 @dataclass(frozen=True)

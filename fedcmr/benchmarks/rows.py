@@ -12,15 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from fedcmr.benchmarks.usual import Usual, usual_model, usual_state, usual_trainer
-from fedcmr.benchmarks.workload import CLIENT, Stage, cases, client_data, initial, task, visit_knobs
+from fedcmr.benchmarks.usual import state_to_send, usual_round
+from fedcmr.benchmarks.workload import CLIENT, Stage, cases, initial
 from fedcmr.federation.client import Federation, predict, visit, visit_seed
 from fedcmr.federation.door import let_in, pack, unpack
 from fedcmr.federation.scoring import VIEWS, score, views_to_run
-from fedcmr.federation.trainers import quiet
 from fedcmr.federation.tuner import Tuner
 from fedcmr.messages import Server
-from fedcmr.models.backbone import Backbone
 from fedcmr.models.threads import one_thread
 from fedcmr.strategy.strategy import Phase
 
@@ -99,23 +97,12 @@ def usual_way(stage: Stage) -> Round:
     Kept cheaper than it often is: Trainers write no files, volumes lie in memory, and one model serves training and
     scoring.
     """
-    workload, pristine = stage.workload, Backbone(stage.workload.shape, "the server's")
-    pristine.load_state_dict(stage.model.backbone.foundation())
-    sent = pack(usual_state(workload, pristine, stage.federation(stage.volumes).start), {})
+    workload = stage.workload
+    sent = pack(state_to_send(stage), {})
 
     def round() -> Walked:
-        with one_thread(), quiet():
-            model = usual_model(workload, Backbone(workload.shape, "from the server"))
-            model.load_state_dict(unpack(sent)[0])
-            data = client_data(workload, stage.volumes)
-            data.reseed(visit_seed(workload.seed, 1, CLIENT))
-            module = Usual(model, workload, task().class_weights(data.class_counts(len(task().classes))))
-            clip = visit_knobs(workload).clip
-            usual_trainer(max_epochs=1, gradient_clip_val=clip).fit(module, train_dataloaders=data.train_dataloader())
-            for _ in range(PASSES):
-                usual_trainer().predict(module, dataloaders=data.scoring_dataloader("val"))
-            loss = float(torch.stack(module.losses).mean())
-            return Walked(loss, len(pack(model.state_dict(), {"cases": workload.training})))
+        loss, state = usual_round(workload, unpack(sent)[0], stage.volumes, PASSES)
+        return Walked(loss, len(pack(state, {"cases": workload.training})))
 
     return round
 

@@ -1,11 +1,14 @@
 """The content of bench.md: tables to read, of what stands in bench.json."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from fedcmr.benchmarks.arithmetic import constant_share
+from fedcmr.benchmarks.flower import FLOWER
 from fedcmr.benchmarks.found import ROUNDS, Found, spread
 from fedcmr.benchmarks.measuring import BOUND, FEDCMR, break_even_rounds
 from fedcmr.benchmarks.reading import CINE
+from fedcmr.benchmarks.rows import ROWS
 from fedcmr.benchmarks.usual import HAS_PEFT
 from fedcmr.benchmarks.workload import SMALLEST
 
@@ -15,6 +18,8 @@ MEANINGS: Mapping[str, str] = {
     "no_prefix": "the same from volumes: the frozen blocks run again in every pass",
     "usual_way": "a new model, loaders and Trainers for each visit, whole forward pass, whole state dict handed over; "
     f"with the adapters of {'peft' if HAS_PEFT else 'fedcmr itself, for peft is not installed'}",
+    FLOWER: "the same, by a client of Flower's simulation engine in a process of Ray's; its rounds follow one another, "
+    "not in turns with the other rows, and its memory is that process's",
 }
 
 
@@ -28,6 +33,7 @@ def as_text(found: Found) -> str:
         "## What might win more": _tried(found),
         "## Memory by clients": _clients(found),
         "## Reading": _reading(found),
+        "## Start": _starting(found),
         "## Machine": [f"- {word.replace('_', ' ')}: {value}" for word, value in found.machine.items()],
     }
     return "\n\n".join("\n".join([title, "", *lines]) for title, lines in sections.items()) + "\n"
@@ -42,7 +48,7 @@ def _rows(found: Found) -> list[str]:
             name,
             f"{timed.median:.3f} ({min(timed.seconds):.3f} to {max(timed.seconds):.3f})",
             f"{timed.median / bound.median:.2f}",
-            f"{timed.processor_median / bound.processor_median:.2f}",
+            f"{timed.processor_median / bound.processor_median:.2f}" if timed.processor_seconds else "–",
             str(timed.steps),
             f"{found.peaks[name].round / 1e6:.0f}",
             f"{timed.bytes_up / 1e3:.1f}",
@@ -76,7 +82,7 @@ def _other_visits(found: Found) -> list[str]:
         for count, measured in found.visits.items()
     ]
     note = "Seconds a round, and ratio to the bound; a single repeat each."
-    return [*_table(["training cases", *found.rows], cells), "", note]
+    return [*_table(["training cases", *ROWS], cells), "", note]
 
 
 def _runs(found: Found) -> list[str]:
@@ -85,7 +91,8 @@ def _runs(found: Found) -> list[str]:
         [row, f"{found.seconds_to_first_round(row):.2f}", f"{found.seconds_per_run(row):.1f}"] for row in found.rows
     ]
     note = (
-        "First round: from a fresh process after its imports, with the making of model, volumes and prefixes. The run "
+        "First round: from a fresh process after its imports, with the making of model, volumes and prefixes, or with "
+        "the start of Ray. The run "
         "is computed: the first round, and the others at their median."
     )
     return [*_table(head, cells), "", note]
@@ -116,6 +123,15 @@ def _prefixes_and_overhead(found: Found) -> list[str]:
         f"its arithmetic, {processor:.1f} ms of them processor time: fedcmr less bound on a backbone of width "
         f"{SMALLEST.width}, {len(found.overhead.ms)} repeats. That is {share:.1%} of the processor time of fedcmr's "
         "round above.",
+    ]
+
+
+def _starting(found: Found) -> list[str]:
+    shown, step = (statistics.median(seconds) for seconds in (found.starting.help, found.starting.first_step))
+    return [
+        f"- `python -m fedcmr.run --help` takes {shown:.2f} s.",
+        f"- From `python -m fedcmr.run` to its first optimizer step, cohort and prefixes being there, {step:.1f} s. "
+        f"Medians of {len(found.starting.help)} repeats, by the clock.",
     ]
 
 

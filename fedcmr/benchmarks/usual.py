@@ -11,11 +11,15 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor, nn
 
-from fedcmr.benchmarks.workload import Workload, adapted, strategy, task, visit_knobs
+from fedcmr.benchmarks.workload import CLIENT, Stage, Workload, adapted, client_data, strategy, task, visit_knobs
+from fedcmr.data.loaders import Fetch
+from fedcmr.federation.client import visit_seed
+from fedcmr.federation.trainers import quiet
 from fedcmr.knobs import AdapterKnobs
 from fedcmr.models.adapters import chosen_blocks
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
+from fedcmr.models.threads import one_thread
 from fedcmr.tensors import TensorName, Tensors
 
 HAS_PEFT = find_spec("peft") is not None
@@ -50,6 +54,34 @@ class Usual(LightningModule):
             {"params": [tensor for tensor in live if tensor.ndim <= 1], "weight_decay": 0.0},
         ]
         return torch.optim.AdamW(groups, lr=self.knobs.lr, betas=(self.knobs.beta1, self.knobs.beta2))
+
+
+def usual_round(workload: Workload, sent: Tensors, volumes: Fetch, passes: int) -> tuple[float, dict[str, Tensor]]:
+    """One client's round: everything made anew, trained for an epoch, scored `passes` times.
+
+    Args:
+        sent: the server's whole state dict.
+        volumes: case -> volume.
+    Returns: the mean training loss, and the whole state dict to hand over.
+    """
+    with one_thread(), quiet():
+        model = usual_model(workload, Backbone(workload.shape, "from the server"))
+        model.load_state_dict(sent)
+        data = client_data(workload, volumes)
+        data.reseed(visit_seed(workload.seed, 1, CLIENT))
+        module = Usual(model, workload, task().class_weights(data.class_counts(len(task().classes))))
+        clip = visit_knobs(workload).clip
+        usual_trainer(max_epochs=1, gradient_clip_val=clip).fit(module, train_dataloaders=data.train_dataloader())
+        for _ in range(passes):
+            usual_trainer().predict(module, dataloaders=data.scoring_dataloader("val"))
+        return float(torch.stack(module.losses).mean()), model.state_dict()
+
+
+def state_to_send(stage: Stage) -> dict[str, Tensor]:
+    """What the server of the usual way sends before the first round."""
+    pristine = Backbone(stage.workload.shape, "the server's")
+    pristine.load_state_dict(stage.model.backbone.foundation())
+    return usual_state(stage.workload, pristine, stage.federation(stage.volumes).start)
 
 
 def usual_model(workload: Workload, backbone: Backbone) -> nn.Module:
