@@ -23,9 +23,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fedcmr.arguments import configure, experiment_file, flattened, guarded
+from fedcmr.arguments import configure, experiment_file, guarded
 from fedcmr.cohort import PHANTOM
-from fedcmr.config import Config, gather
+from fedcmr.config import Config, flattened, gather
 from fedcmr.knobs import PatientKnobs, TableKnobs
 from fedcmr.messages import Round
 from fedcmr.reports.journal import read_rounds, seconds_of

@@ -75,18 +75,10 @@ def configure(overrides: Sequence[str] = (), file: str = "", flags: Mapping[str,
 
 def configuration_of(run: Path) -> "Config":
     """The configuration of a run, from its folder. Raises: ValueError where there is none."""
-    from fedcmr.config import gather
+    from fedcmr.config import flattened, gather
     from fedcmr.reports.folder import CONFIG
 
     return configure(flags=flattened(gather(run / CONFIG, {}, ())))
-
-
-def flattened(raw: Mapping[str, object]) -> dict[str, object]:
-    """Sections of knobs as dotted key -> value."""
-    flat: dict[str, object] = {}
-    for key, value in raw.items():
-        flat |= {f"{key}.{knob}": own for knob, own in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
 
 
 def configured(arguments: argparse.Namespace) -> "Config":

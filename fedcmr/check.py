@@ -34,7 +34,7 @@ def check(config: "Config", out: Path | None = None) -> None:
     folder = out or default_folder(config, Path("runs"))
     found = look(folder, config, resume=False)
     console, parts = Console(), parts_of(Recipe(config))
-    parts.check_quorum()
+    parts.check_min_clients()
     for line in (*provenance(parts), *parts.warnings):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     said = f"{config.names['algorithm']}: {parts.strategy}"

@@ -86,6 +86,14 @@ def gather(file: Path | None, flags: Mapping[str, object], overrides: Sequence[s
     return {str(key): value for key, value in plain.items()}
 
 
+def flattened(raw: Mapping[str, object]) -> dict[str, object]:
+    """Sections of knobs as dotted key -> value."""
+    flat: dict[str, object] = {}
+    for key, value in raw.items():
+        flat |= {f"{key}.{knob}": own for knob, own in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
 def fill(raw: Raw, schema: Schema) -> Config:
     """Fills every knob dataclass of the schema from `raw`, typed; what is left out takes its default.
 

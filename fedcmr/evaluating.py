@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fedcmr.arguments import configure, flattened
-from fedcmr.config import Config, gather
+from fedcmr.arguments import configure
+from fedcmr.config import Config, flattened, gather
 from fedcmr.data.splits import Split
 from fedcmr.federation.client import Federation, predict
 from fedcmr.federation.scoring import score, views_to_run

@@ -1,5 +1,6 @@
 """The knobs of a run that belong to no single part, and which knobs there are, given the parts that are chosen."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,9 @@ FOLDERS: Mapping[str, str] = {
     "backbone": "models",
 }
 
+COMBINES = ("auto", "median", "trimmed_mean", "clipped_mean", "geometric_median", "krum")
+"""What `server.combine` may be."""
+
 
 @dataclass(frozen=True)
 class RunKnobs:
@@ -33,21 +37,31 @@ class RunKnobs:
         clients: names of the clients that take part; empty for all that the data has.
         rounds: how many, ≥ 1.
         seed: of starting values, batch order, choice of views and participation.
-        quorum: fewest updates that a round may be closed with, ≥ 1.
-        participation: share of the clients that is drawn for each round, in (0, 1]; never fewer than the quorum.
+        min_clients: fewest updates that a round may be closed with, ≥ 1.
+        participation: share of the clients that is drawn for each round, in (0, 1]; never fewer than `min_clients`.
+        visit_timeout: seconds after which a visit, or a client's scoring, counts as failed; 0 for none.
+        norm_bound: an update whose change is longer than so many times the median of the other clients' is refused, in
+            rounds of at least three updates; > 1, or 0 for no bound. Steps of optimizers differ with the number of
+            cases, so a bound has to leave room for the largest client.
     """
 
     clients: tuple[str, ...] = ()
     rounds: int = 15
     seed: int = 0
-    quorum: int = 1
+    min_clients: int = 1
     participation: float = 1.0
+    visit_timeout: float = 0.0
+    norm_bound: float = 30.0
 
     def __post_init__(self) -> None:
         if not 0 < self.participation <= 1:
             raise ValueError(f"participation={self.participation:g}: expected a share in (0, 1].")
-        if self.rounds < 1 or self.quorum < 1:
-            raise ValueError(f"rounds={self.rounds}, quorum={self.quorum}: expected both at least 1.")
+        if self.rounds < 1 or self.min_clients < 1:
+            raise ValueError(f"rounds={self.rounds}, min_clients={self.min_clients}: expected both at least 1.")
+        if not 0 <= self.visit_timeout < math.inf:
+            raise ValueError(f"visit_timeout={self.visit_timeout:g}: expected seconds, or 0 for none.")
+        if not (self.norm_bound == 0 or self.norm_bound > 1):
+            raise ValueError(f"norm_bound={self.norm_bound:g}: expected a factor above 1, or 0 for none.")
 
 
 @dataclass(frozen=True)
@@ -110,15 +124,36 @@ class HeadKnobs:
 
 @dataclass(frozen=True)
 class ServerKnobs:
-    """weights: how loud each client is in the server's mean: "cases" (its number of training patients), "equal", or
-    "auto": what the algorithm says.
+    """What the server does where the algorithm is not to decide.
+
+    Args:
+        weights: how loud each client is in the server's mean: "cases" (its number of training patients), "equal", or
+            "auto": what the algorithm says, and equal with a defence.
+        combine: how updates become one: "auto" (what the algorithm says), or, where that is the weighted mean, a
+            defence of strategy/robust.py: "median", "trimmed_mean", "clipped_mean", "geometric_median", "krum".
+        trim: share of the clients that trimmed_mean leaves out at each end, in [0, 0.5).
+        clip: longest change that clipped_mean takes from a client, > 0, in the units of the tensors; 0 for the median
+            of the round's.
+        bad: number of clients that may be bad for krum, ≥ 1.
     """
 
     weights: str = "auto"
+    combine: str = "auto"
+    trim: float = 0.2
+    clip: float = 0.0
+    bad: int = 1
 
     def __post_init__(self) -> None:
         if self.weights not in ("auto", "cases", "equal"):
             raise ValueError(f"server.weights={self.weights}: expected auto, cases or equal.")
+        if self.combine not in COMBINES:
+            raise ValueError(f"server.combine={self.combine}: expected one of {', '.join(COMBINES)}.")
+        for knob, owner in (("trim", "trimmed_mean"), ("clip", "clipped_mean"), ("bad", "krum")):
+            if self.combine != owner and getattr(self, knob) != getattr(ServerKnobs, knob):
+                raise ValueError(
+                    f"server.{knob}={getattr(self, knob)} has no effect with server.combine={self.combine}, only with "
+                    f"server.combine={owner}. Leave it out."
+                )
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,19 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Absence:
+    """A client that was to take part in a round and handed nothing over, or could not be scored after it.
+
+    Args:
+        cause: one line: what it raised, how long it took, or how its process ended.
+    """
+
+    client: str
+    round: int
+    cause: str
+
+
+@dataclass(frozen=True)
 class Round:
     """One round as it is written down: one JSON line, one W&B step, one row of a table.
 
@@ -59,6 +72,7 @@ class Round:
         scores: client -> view -> metric on validation, after the round's tensors were installed.
         bytes_up, bytes_down: as really sent, per client.
         refused: updates that were not let in.
+        absent: clients that failed.
         private_hashes: client -> SHA-256 of the tensors that it keeps; what a rerun must repeat.
         fold: number of the fold from 0.
         aggregation: "error" of averaging the factors apart, ‖Σ p B A − (Σ p B)(Σ p A)‖ / ‖Σ p B A‖, and "cosine", the
@@ -75,6 +89,7 @@ class Round:
     private_hashes: Mapping[str, str] = field(default_factory=dict)
     fold: int = 0
     aggregation: Scores = field(default_factory=dict)
+    absent: Sequence[Absence] = ()
 
 
 @dataclass(frozen=True)

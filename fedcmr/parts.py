@@ -19,14 +19,13 @@ from fedcmr.knobs import AdapterKnobs, ControlKnobs, HeadKnobs, PatientKnobs, Ru
 from fedcmr.models.adapters import IN_BLOCK, chosen_blocks, inject, unfreeze
 from fedcmr.models.backbone import Backbone
 from fedcmr.models.cardiac import Cardiac
+from fedcmr.serving import as_wished, check_defence
+from fedcmr.strategy.participating import Drawn
 from fedcmr.strategy.roles import HeadOwner
-from fedcmr.strategy.strategy import Strategy, Weigh
-from fedcmr.strategy.weighing import by_cases, equally
+from fedcmr.strategy.strategy import Strategy
 from fedcmr.tasks.task import Task
 
 POOLED = "pooled"
-WEIGHTS: Mapping[str, Weigh] = {"cases": by_cases, "equal": equally}
-"""What `server.weights` may say instead of the algorithm."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +83,18 @@ class Parts:
         preprocessing = replace(self.config.of("data", Preprocessing), blank="heart")
         return replace(self, recipe=replace(self.recipe, blanked=True), volumes=self.volumes.under(preprocessing))
 
-    def check_quorum(self) -> None:
-        """Raises: ValueError where a round asks for more updates than there are clients that train."""
-        quorum, clients = self.config.of("", RunKnobs).quorum, 1 if self.strategy.pool else len(self.folds[0])
-        if quorum > clients:
-            raise ValueError(f"quorum={quorum}: expected at most {clients}, the number of clients that train.")
+    def check_min_clients(self) -> None:
+        """Raises: ValueError where a round asks for more updates than there are clients that train, or a defence for
+        more than a round has.
+        """
+        knobs = self.config.of("", RunKnobs)
+        clients = [POOLED] if self.strategy.pool else list(self.folds[0])
+        if knobs.min_clients > len(clients):
+            raise ValueError(
+                f"min_clients={knobs.min_clients}: expected at most {len(clients)}, the number of clients that train."
+            )
+        drawn = Drawn(knobs.participation, knobs.min_clients, knobs.seed)(clients, 1)
+        check_defence(self.strategy, self.strategy.first_sent(self.model.start(knobs.seed)), len(drawn))
 
     @property
     def is_phantom(self) -> bool:
@@ -130,7 +136,8 @@ class Parts:
         visit = self.config.of("visit", VisitKnobs)
         if self.strategy.optimizer:
             visit = replace(visit, optimizer=self.strategy.optimizer)
-        start = self.strategy.completed(self.model.start(self.config.of("", RunKnobs).seed))
+        knobs = self.config.of("", RunKnobs)
+        start = self.strategy.completed(self.model.start(knobs.seed))
         inputs = self.inputs()
         splits = self.folds[self.recipe.fold]
         if self.strategy.pool:
@@ -139,9 +146,7 @@ class Parts:
             name: ClientData(name, split, self.label_of, inputs, visit.batch, self.task.samples_balanced, inputs.views)
             for name, split in splits.items()
         }
-        return Federation(
-            self.model, start, clients, self.strategy, self.task, visit, self.config.of("", RunKnobs).seed
-        )
+        return Federation(self.model, start, clients, self.strategy, self.task, visit, knobs.seed, knobs.visit_timeout)
 
     def label_word(self, case: Case) -> str:
         """Name of a case's class; "" where it has no diagnosis."""
@@ -191,7 +196,7 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
 def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
     """The algorithm, how near it is to its publication, and the owners of the head where there are two.
 
-    Raises: ValueError where the head's owner is wished other than the algorithm fixes it.
+    Raises: ValueError where the head's owner or the server is wished other than the algorithm fixes it.
     """
     entry = catalogue.entry("algorithms", config.names["algorithm"])
     strategy = entry.build(config.sections["algorithm"][0])
@@ -202,9 +207,9 @@ def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
             "or choose an algorithm that leaves it open, such as med_dual_lora."
         )
     owner = fixed or ("shared" if wish == "auto" else wish)
-    weigh = WEIGHTS.get(config.of("server", ServerKnobs).weights, strategy.weigh)
+    served = as_wished(strategy, entry.name, config.of("server", ServerKnobs))
     return (
-        replace(strategy, role=HeadOwner(owner, strategy.role), weigh=weigh),
+        replace(served, role=HeadOwner(owner, strategy.role)),
         entry.module.FIDELITY,
         ("global", "local") if owner == "both" else (),
     )

@@ -11,7 +11,9 @@ from rich.console import Console
 
 from fedcmr import catalogue
 from fedcmr.config import Config
-from fedcmr.federation.rounds import Closed, Engine, Visited, rounds
+from fedcmr.data.store import write_whole
+from fedcmr.federation.replaying import Replay, replay_of
+from fedcmr.federation.rounds import Closed, Engine, Missed, Rules, Visited, rounds
 from fedcmr.federation.state import State
 from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Prediction, Round, Server
@@ -19,13 +21,16 @@ from fedcmr.parts import Parts, Recipe, parts_of
 from fedcmr.readying import ready
 from fedcmr.reports import journal
 from fedcmr.reports.choosing import chosen_round
-from fedcmr.reports.folder import Found, claim, give_up, look
+from fedcmr.reports.folder import CONFIG, Found, claim, give_up, look
 from fedcmr.reports.journal import CHOSEN, LAST, Reported
 from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down
 from fedcmr.strategy.participating import Draw, Drawn
+
+REPLAY = "replay.jsonl"
+"""In a run's folder: the journal whose absences it repeats, so that it goes on repeating them when it is resumed."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +41,37 @@ class Result:
     summary: Mapping[str, object]
 
 
-def course(config: Config, folder: Path, resume: bool) -> Result:
-    """Runs everything and prints it; a run that is finished already is only printed."""
+def course(config: Config, folder: Path, resume: bool, replay: Path | None = None) -> Result:
+    """Runs everything and prints it; a run that is finished already is only printed.
+
+    Args:
+        replay: journal of another run, whose absences and refusals are repeated.
+    """
     console = Console()
-    summary = train(config, folder, resume, console, folder.name)
+    summary = train(config, folder, resume, console, folder.name, replay)
     print_run(console, summary)
     console.print(f"All of it: {folder}", highlight=False, markup=False, soft_wrap=True)
     return Result(folder, summary)
 
 
-def train(config: Config, folder: Path, resume: bool, console: Console, group: str) -> Mapping[str, object]:
+def train(
+    config: Config, folder: Path, resume: bool, console: Console, group: str, replay: Path | None = None
+) -> Mapping[str, object]:
     """Runs everything; returns the summary, at once where the folder holds this run finished.
 
     Args:
         group: under which its W&B runs stand together.
+        replay: journal of another run, whose absences and refusals are repeated.
+    Raises: ValueError for a configuration, data or journal that do not fit; TooFewClientsError; LeakError.
     """
+    repeated = replay_in(folder, replay)
     found = look(folder, config, resume)
     if found is Found.FINISHED:
         console.print(f"{folder} holds this run, finished.", highlight=False, markup=False, soft_wrap=True)
         return journal.read_summary(folder)
     began = time.perf_counter()
     parts = parts_of(Recipe(config))
-    parts.check_quorum()
+    parts.check_min_clients()
     for line in (*provenance(parts), *parts.warnings):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     sides = [(parts, parts.inputs_wanted())]
@@ -66,7 +80,9 @@ def train(config: Config, folder: Path, resume: bool, console: Console, group: s
     ready(sides, console, os.cpu_count() or 1)
     print_roles(console, role_groups(parts))
     with _claimed(folder, config, found, began):
-        return _trained(parts, folder, console, group)
+        if replay is not None:
+            write_whole(folder / REPLAY, replay.read_bytes())
+        return _trained(parts, folder, console, group, repeated)
 
 
 @contextmanager
@@ -87,29 +103,34 @@ def _claimed(folder: Path, config: Config, found: Found, began: float) -> Iterat
             journal.append_timing(folder, {"part": "run", "seconds": time.perf_counter() - began})
 
 
-def _trained(parts: Parts, folder: Path, console: Console, group: str) -> Mapping[str, object]:
+def _trained(parts: Parts, folder: Path, console: Console, group: str, repeated: Replay) -> Mapping[str, object]:
     """Every fold's rounds, and what they leave in the folder."""
     clients, folds = sorted(parts.folds[0]), len(parts.folds)
     log = WandbLog(folder, group, parts.config.plain(), clients, not parts.is_phantom, folds)
     with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds, _draw(parts)) as progress:
-        ends = [run_fold(parts.at(fold), folder, log, progress) for fold in range(folds)]
+        ends = [run_fold(parts.at(fold), folder, log, progress, repeated) for fold in range(folds)]
         summary = write_down(parts, folder, ends)
         log.finish(summary, [row for end in ends for row in end.rows], parts.task)
     return summary
 
 
-def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> FoldEnd:
+def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress, replay: Replay) -> FoldEnd:
     """Goes through the rounds of one fold, from the newest saved one, and scores its test patients."""
     config, fold = parts.config, parts.recipe.fold
     knobs = config.of("", RunKnobs)
     state = State(folder, fold)
     with engine_of(parts) as engine:
-        saved = state.rounds()
-        server = state.load(engine, saved[-1]) if saved else engine.initial()
+        server = state.newest(engine, progress.say) or engine.initial()
         past = _forget_later(folder, fold, server.round)
         began = time.perf_counter()
-        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, knobs.quorum, _draw(parts)):
+        rules = Rules(knobs.min_clients, _draw(parts), knobs.norm_bound, replay)
+        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, rules):
             match event:
+                case Missed(failed, number):
+                    progress.missed(failed.client, number, failed.cause)
+                    journal.append_timing(
+                        folder, {"fold": fold, "round": number, "client": failed.client, "failed": failed.trace}
+                    )
                 case Visited(handover, number):
                     progress.visited(handover.client, handover.loss)
                     journal.append_timing(
@@ -126,10 +147,26 @@ def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress) -> F
         return _ended(parts, engine, state, server, past)
 
 
+def replay_in(folder: Path, journal_file: Path | None) -> Replay:
+    """The absences that this run repeats: those of the journal, or of the one that lies in its folder already.
+
+    Raises: ValueError for a journal that is missing, empty or another one than the run began with.
+    """
+    kept = folder / REPLAY
+    if journal_file is not None:
+        if not journal_file.is_file():
+            raise ValueError(f"--replay {journal_file}: expected the {journal.ROUNDS} of a run.")
+        begun = (folder / CONFIG).exists()
+        if begun and not (kept.exists() and kept.read_bytes() == journal_file.read_bytes()):
+            raise ValueError(f"{folder} holds a run that does not repeat {journal_file}. Choose another --out.")
+        return replay_of(journal.read_rounds(journal_file.parent, journal_file.name))
+    return replay_of(journal.read_rounds(folder, REPLAY)) if kept.exists() else Replay()
+
+
 def _draw(parts: Parts) -> Draw:
     """Who takes part in a round."""
     knobs = parts.config.of("", RunKnobs)
-    return Drawn(knobs.participation, knobs.quorum, knobs.seed)
+    return Drawn(knobs.participation, knobs.min_clients, knobs.seed)
 
 
 def engine_of(parts: Parts) -> Engine:
@@ -163,7 +200,11 @@ def _tested(parts: Parts, engine: Engine, state: State, number: int) -> tuple[fl
     at = state.load(engine, number)
     own = [prediction for prediction in engine.evaluate(at, "val").predictions if prediction.view == "personal"]
     threshold = parts.task.threshold([one.label for one in own], [one.probabilities for one in own])
-    return threshold, engine.evaluate(at, "test").predictions
+    scored = engine.evaluate(at, "test")
+    if scored.failed:
+        causes = "; ".join(f"{one.client}: {one.cause}" for one in scored.failed)
+        raise ValueError(f"Test patients cannot be scored. {causes}. Mend it, and go on by --resume and this folder.")
+    return threshold, scored.predictions
 
 
 def _forget_later(folder: Path, fold: int, round: int) -> list[Round]:

@@ -40,9 +40,9 @@ def test_a_wrong_wish_is_refused_with_what_would_be_right(wish: str, said: str) 
 
 def test_an_override_is_stronger_than_a_flag_and_a_flag_than_a_file(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("rounds: 3\nseed: 3\nquorum: 3\n")
+    file.write_text("rounds: 3\nseed: 3\nmin_clients: 3\n")
     knobs = configure(["rounds=5"], str(file), {"rounds": 4, "seed": 4}).of("", RunKnobs)
-    assert (knobs.rounds, knobs.seed, knobs.quorum) == (5, 4, 3)
+    assert (knobs.rounds, knobs.seed, knobs.min_clients) == (5, 4, 3)
 
 
 def test_clients_are_written_as_a_list_or_with_commas() -> None:

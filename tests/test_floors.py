@@ -33,7 +33,7 @@ FLOORS = {
     **dict.fromkeys(("models", "messages"), 2),
     **dict.fromkeys(("strategy", "reports"), 3),
     **dict.fromkeys(("federation", "algorithms"), 4),
-    **dict.fromkeys(("parts", "knobs", "cohort", "inputs"), 5),
+    **dict.fromkeys(("parts", "knobs", "cohort", "inputs", "serving"), 5),
     "engines": 6,
     **dict.fromkeys(COMMANDS, 7),
 }

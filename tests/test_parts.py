@@ -40,11 +40,11 @@ def test_a_head_that_the_algorithm_fixes_is_not_given_away() -> None:
 
 
 def test_more_updates_than_there_are_clients_cannot_be_asked_for() -> None:
-    parts("quorum=2").check_quorum()
-    with pytest.raises(ValueError, match="quorum=3: expected at most 2"):
-        parts("quorum=3").check_quorum()
-    with pytest.raises(ValueError, match="quorum=2: expected at most 1"):
-        parts("--algorithm=pooled", "quorum=2").check_quorum()
+    parts("min_clients=2").check_min_clients()
+    with pytest.raises(ValueError, match="min_clients=3: expected at most 2"):
+        parts("min_clients=3").check_min_clients()
+    with pytest.raises(ValueError, match="min_clients=2: expected at most 1"):
+        parts("--algorithm=pooled", "min_clients=2").check_min_clients()
 
 
 def test_on_blanked_hearts_other_processes_make_the_same_parts() -> None:

@@ -114,7 +114,7 @@ def test_a_finished_run_is_printed_again_and_not_run_again(capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["visit.lr=0.5"], "holds another run"),
+        (["visit.lr=0.5"], "holds another run: visit.lr is 0.003 there, 0.5 here. Choose another --out"),
         (["--rounds=1"], "more than the 1 asked for"),
         (["--rounds=3"], "Go on by: python -m fedcmr.run --resume"),
     ],
@@ -164,7 +164,7 @@ def test_an_unfinished_run_is_named_with_the_line_to_resume_by(
         (["--algorithm=head_only", "head.owner=private"], "head_only fixes the head's owner to shared"),
         (["adapter.blocks=7"], "expected some of 0 to 5"),
         (["algorithm.rank_local=0"], "rank 0"),
-        (["quorum=3"], "expected at most 2, the number of clients"),
+        (["min_clients=3"], "expected at most 2, the number of clients"),
         (["backbone=cinema", "backbone.path=nowhere.safetensors"], "no such file"),
         (["visit.accelerator=abacus"], "expected one of cpu, gpu"),
     ],

@@ -10,6 +10,8 @@ import nibabel
 import pytest
 from made_runs import cohort, command, finished, run
 
+from fedcmr.federation.client import Federation, Handover, visit
+from fedcmr.messages import Server
 from fedcmr.reports.progress import Progress
 from fedcmr.run import main
 
@@ -135,3 +137,28 @@ def test_the_command_line_gives_the_same_in_a_process_of_its_own(tmp_path: Path)
     typed = [sys.executable, "-m", "fedcmr.run", *command(out)]
     assert subprocess.run(typed, capture_output=True, timeout=300, check=False).returncode == 0
     assert_same(out, finished())
+
+
+def test_a_run_with_failures_is_repeated_by_its_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(federation: Federation, client: str, server: Server, *rest: object) -> Handover:
+        if (client, server.round) == ("vendorC", 0):
+            raise OSError("a disk was full")
+        return visit(federation, client, server, *rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fedcmr.engines.workers.visit", broken)
+        assert run(tmp_path / "failed") == 0
+    said = json.loads((tmp_path / "failed" / "summary.json").read_text())
+    assert said["absent"] == [{"client": "vendorC", "fold": 0, "round": 1, "cause": "OSError: a disk was full"}]
+    printed = capsys.readouterr().out
+    assert "vendorC failed in round 1: OSError: a disk was full" in printed
+    assert "1 times a client failed" in printed
+    assert fingerprint(tmp_path / "failed") != fingerprint(finished())
+    written = str(tmp_path / "failed" / "rounds.jsonl")
+    assert run(tmp_path / "again", "--replay", written) == 0
+    assert_same(tmp_path / "again", tmp_path / "failed")
+    for other in (finished() / "rounds.jsonl", tmp_path / "nowhere.jsonl"):
+        assert run(tmp_path / "again", "--replay", str(other)) == 2
+    assert run(tmp_path / "failed", "--replay", written) == 2, "that run had its failures on its own"

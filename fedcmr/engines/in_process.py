@@ -4,15 +4,16 @@ With `engine.workers=1` the visits run one after another in this process. With m
 processes, one torch thread each; a visit is a function of (seed, round, client), so the numbers are the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from fedcmr.engines.workers import Job, Workers, run_job
+from fedcmr.engines.workers import Answer, Job, Workers, attempt
 from fedcmr.federation.client import Handover
 from fedcmr.federation.door import pack
+from fedcmr.federation.failing import Failed
 from fedcmr.federation.scoring import Scored, score, views_to_run
 from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Parts
@@ -45,11 +46,12 @@ class InProcess:
 
     def __init__(self, parts: Parts, workers: int) -> None:
         self.federation = parts.federation()
+        assert self.federation.trainer  # a device or precision that this machine lacks is a wrong wish, not a failure
         self.names = list(self.federation.start)
         self.clients = tuple(sorted(self.federation.clients))
         self.kept: dict[str, Tensors] = {client: {} for client in self.clients}
         processes = min(workers, len(self.clients))
-        self.workers = Workers(parts.recipe, processes) if processes > 1 else None
+        self.workers = Workers(parts.recipe, processes, self.federation.timeout) if processes > 1 else None
 
     def __enter__(self) -> "InProcess":
         return self
@@ -68,22 +70,31 @@ class InProcess:
     def awaited(self, client: str, round: int) -> Tensors:
         return self.federation.awaited(client, round)
 
-    def train(self, server: Server, participants: Sequence[str]) -> Iterator[Handover]:
+    def train(
+        self, server: Server, participants: Sequence[str], absent: Collection[str] = ()
+    ) -> Iterator[Handover | Failed]:
         together = tuple(participants)
-        for handover in self._run([Job(client, server, self.kept[client], together) for client in together]):
-            assert isinstance(handover, Handover)
-            self.kept[handover.client] = handover.kept
-            yield handover
+        jobs = [Job(client, server, self.kept[client], together) for client in together if client not in absent]
+        for answer in self._run(jobs):
+            assert not isinstance(answer, list)
+            if isinstance(answer, Handover):
+                self.kept[answer.client] = answer.kept
+            yield answer
 
-    def evaluate(self, server: Server, part: str) -> Scored:
+    def evaluate(self, server: Server, part: str, failed: Sequence[Failed] = ()) -> Scored:
         strategy = self.federation.strategy
         views = views_to_run(strategy, self.names, server.round)
-        jobs = [Job(client, server, self.kept[client], (), part, view) for client in self.clients for view in views]
+        gone = list(failed)
+        asked = [client for client in self.clients if client not in {one.client for one in failed}]
+        jobs = [Job(client, server, self.kept[client], (), part, view) for client in asked for view in views]
         predictions: list[Prediction] = []
         for answer in self._run(jobs):
-            assert isinstance(answer, list)
-            predictions += answer
-        return score(self.federation.task, predictions, strategy, self.names, server.round)
+            assert not isinstance(answer, Handover)
+            if isinstance(answer, Failed):
+                gone.append(answer)
+            else:
+                predictions += answer
+        return score(self.federation.task, predictions, strategy, self.names, server.round, gone)
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +104,7 @@ class InProcess:
     def load(self, folder: Path) -> None:
         self.kept = {client: load_file(folder / f"{client}.safetensors") for client in self.clients}
 
-    def _run(self, jobs: list[Job]) -> Iterator[Handover | list[Prediction]]:
+    def _run(self, jobs: list[Job]) -> Iterator[Answer]:
         if self.workers is not None:
             return self.workers.run(jobs)
-        return (run_job(self.federation, job) for job in jobs)
+        return (attempt(self.federation, job) for job in jobs)

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -9,10 +10,19 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 
 from fedcmr.federation.client import Federation, Handover, predict, visit
-from fedcmr.federation.door import pack, unpack
+from fedcmr.federation.door import LeakError, pack, unpack
+from fedcmr.federation.failing import Failed, failure, too_long
 from fedcmr.messages import Prediction, Server
 from fedcmr.parts import Recipe, parts_of
 from fedcmr.tensors import Tensors
+
+Answer = Handover | list[Prediction] | Failed
+
+BEGUN = "begun"
+"""What a worker says once its parts are made, and its job begins."""
+
+GRACE = 2.0
+"""Seconds after its timeout in which a visit may end itself, between two batches: our choice."""
 
 
 @dataclass(frozen=True)
@@ -27,84 +37,117 @@ class Job:
     view: str = ""
 
 
-def run_job(federation: Federation, job: Job) -> Handover | list[Prediction]:
-    """Does the job in this process."""
-    if job.part:
-        return predict(federation, job.client, job.server, job.kept, job.part, job.view)
-    return visit(federation, job.client, job.server, job.kept, job.participants)
+def attempt(federation: Federation, job: Job) -> Answer:
+    """Does the job in this process; what the client raises is its failure, whatever it is.
 
-
-class WorkerLostError(RuntimeError):
-    """A process that runs visits ended before it answered; its clients cannot go on."""
-
-    exit_code = 3
+    Raises: LeakError, which no federation goes on after.
+    """
+    try:
+        if job.part:
+            return predict(federation, job.client, job.server, job.kept, job.part, job.view)
+        return visit(federation, job.client, job.server, job.kept, job.participants)
+    except LeakError:
+        raise
+    except Exception as error:  # a client's code and data are its own: nothing that they raise ends the others' round
+        return failure(job.client, error)
 
 
 class Workers:
-    """A fixed number of processes; jobs go to whoever is free.
+    """A fixed number of processes; jobs go to whoever is free. One that is lost, or that takes too long, is replaced.
 
     Args:
         recipe: from which each process builds the same parts.
         count: of processes.
+        timeout: seconds that a job may take, 0 for no end; `GRACE` more for a process that does not end it itself.
     """
 
-    def __init__(self, recipe: Recipe, count: int) -> None:
-        context = get_context("spawn")
-        self.connections: list[Connection] = []
-        self.processes = []
-        for _ in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=serve, args=(theirs, recipe), daemon=True)
-            with _uninterrupted():
-                process.start()
-            theirs.close()
-            self.connections.append(ours)
-            self.processes.append(process)
+    def __init__(self, recipe: Recipe, count: int, timeout: float = 0.0) -> None:
+        self.timeout = timeout
+        self.workers = [Worker(recipe) for _ in range(count)]
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Handover | list[Prediction]]:
-        """Yields each job's answer as it comes.
-
-        Raises: what a job raised; WorkerLostError where a process ended before it answered.
-        """
-        waiting = list(jobs)
-        free: list[Connection] = list(self.connections)
-        busy: list[Connection] = []
+    def run(self, jobs: Sequence[Job]) -> Iterator[Answer]:
+        """Yields each job's answer as it comes. Raises: LeakError, as a job raised it."""
+        waiting, free, busy = list(jobs), list(self.workers), list[Worker]()
         while waiting or busy:
             while waiting and free:
-                connection = free.pop(0)
-                with self._watched(connection):
-                    connection.send(_flat(waiting.pop(0)))
-                busy.append(connection)
-            ready = wait(busy)
-            for connection in [connection for connection in busy if connection in ready]:
-                with self._watched(connection):
-                    answer = connection.recv()
-                busy.remove(connection)
-                free.append(connection)
-                if isinstance(answer, BaseException):
+                worker = free.pop(0)
+                worker.give(waiting.pop(0))
+                busy.append(worker)
+            wait([worker.connection for worker in busy], timeout=self._patience(busy))
+            for worker in list(busy):
+                answer = worker.answer() or self._overdue(worker)
+                if answer is None:
+                    continue
+                busy.remove(worker)
+                free.append(worker)
+                if isinstance(answer, LeakError):
                     raise answer
-                yield _raised(answer)
+                yield answer
 
     def close(self) -> None:
-        for connection in self.connections:
-            connection.close()
-        for process in self.processes:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.terminate()
+        for worker in self.workers:
+            worker.connection.close()
+        for worker in self.workers:
+            worker.end(patience=5)
 
-    @contextmanager
-    def _watched(self, connection: Connection) -> Iterator[None]:
-        """Names the process at the other end of a connection that broke."""
+    def _patience(self, busy: Sequence["Worker"]) -> float | None:
+        """Seconds until the first of them is overdue; None where there is no such time."""
+        ends = [worker.begun + self.timeout + GRACE for worker in busy if self.timeout and worker.begun]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _overdue(self, worker: "Worker") -> Failed | None:
+        if not self.timeout or not worker.begun or time.monotonic() < worker.begun + self.timeout + GRACE:
+            return None
+        failed = Failed(worker.client, too_long(self.timeout))
+        worker.restart()
+        return failed
+
+
+class Worker:
+    """One process, and the job that it is at."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.client, self.begun = recipe, "", 0.0
+        self._start()
+
+    def give(self, job: Job) -> None:
+        self.client, self.begun = job.client, 0.0
+        with suppress(ConnectionError):  # it ended: `answer` will find out
+            self.connection.send(_flat(job))
+
+    def answer(self) -> Answer | LeakError | None:
+        """What it says of its job, None as long as it says nothing; where its process ended, that."""
         try:
-            yield
-        except (EOFError, ConnectionError) as error:
-            process = self.processes[self.connections.index(connection)]
-            process.join(timeout=5)
-            raise WorkerLostError(
-                f"Worker process {process.pid} ended (exit code {process.exitcode}) before it answered: killed, out of "
-                "memory, or as said above. Go on by --resume and the run's folder, perhaps with fewer engine.workers."
-            ) from error
+            while self.connection.poll():
+                said = self.connection.recv()
+                if said != BEGUN:
+                    return _raised(said)
+                self.begun = time.monotonic()  # what came before was the making of its parts
+        except (EOFError, ConnectionError):
+            self.process.join(timeout=5)
+            failed = Failed(self.client, f"its process ended (exit code {self.process.exitcode}) before it answered")
+            self.restart()
+            return failed
+        return None
+
+    def restart(self) -> None:
+        self.connection.close()
+        self.end(patience=0)
+        self._start()
+
+    def end(self, patience: float) -> None:
+        self.process.join(timeout=patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs, self.recipe), daemon=True)
+        with _uninterrupted():
+            self.process.start()
+        theirs.close()
 
 
 def serve(connection: Connection, recipe: Recipe) -> None:
@@ -116,9 +159,10 @@ def serve(connection: Connection, recipe: Recipe) -> None:
             job = _unflat(connection.recv())
             try:
                 federation = federation or parts_of(recipe).federation()
-                answer = _lowered(run_job(federation, job))
-            except (ValueError, RuntimeError) as error:
-                answer = error
+                connection.send(BEGUN)
+                answer = _lowered(attempt(federation, job))
+            except (LeakError, ValueError, RuntimeError) as error:
+                answer = error if isinstance(error, LeakError) else failure(job.client, error)
             connection.send(answer)
 
 
@@ -152,15 +196,15 @@ def _unflat(flat: tuple) -> Job:
     return Job(client, server, unpack(kept)[0], participants, part, view)
 
 
-def _lowered(answer: Handover | list[Prediction]) -> object:
+def _lowered(answer: Answer) -> object:
     if isinstance(answer, Handover):
         return (answer.client, answer.payload, pack(answer.kept, {}), answer.loss, answer.seconds)
     return answer
 
 
-def _raised(answer: object) -> Handover | list[Prediction]:
+def _raised(answer: object) -> Answer | LeakError:
     if isinstance(answer, tuple):
         client, payload, kept, loss, seconds = answer
         return Handover(client, payload, unpack(kept)[0], loss, seconds)
-    assert isinstance(answer, list)
+    assert isinstance(answer, list | Failed | LeakError)
     return answer

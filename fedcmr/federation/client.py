@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fedcmr.data.loaders import ClientData
 from fedcmr.federation.door import hand_over
+from fedcmr.federation.failing import Deadline
 from fedcmr.federation.trainers import SharedTrainer, quiet
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
@@ -36,6 +37,7 @@ class Federation:
         start: starting value of every tensor outside the pristine backbone, auxiliary ones among them.
         clients: name -> its cases.
         strategy, task, knobs, seed: the run's.
+        timeout: seconds after which a visit or a scoring is given up, 0 for none.
     """
 
     model: Cardiac
@@ -45,6 +47,7 @@ class Federation:
     task: Task
     knobs: Knobs
     seed: int
+    timeout: float = 0.0
 
     @cached_property
     def trainer(self) -> SharedTrainer:
@@ -87,20 +90,22 @@ def visit(
 
     Args:
         kept: what the client kept from its last visit; empty before the first.
-        participants: all clients of the round.
+        participants: all clients of the round, whether or not they fail.
+    Raises: VisitTimeoutError; whatever the client's data, model or penalty raise.
     """
-    began = time.perf_counter()
+    began, deadline = time.perf_counter(), Deadline(federation.timeout)
     record = _record(federation, client, server.round + 1, participants)
     model, strategy = federation.model, federation.strategy
     received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
     with one_thread(), quiet(), torch.random.fork_rng(devices=[]):
         _seed(visit_seed(federation.seed, record.round, client), model.backbone.device)
         model.load(without_aux(received))
-        losses = [_train(federation, record, phase, received, kept) for phase in strategy.phases(record.round)]
+        phases = strategy.phases(record.round)
+        losses = [_train(federation, record, phase, received, kept, deadline) for phase in phases]
         # of what was sent, all that has no role stays behind: what was folded into the weight is sent down alone
         now = {**received, **model.read()}
         trained = {name: now[name] for name in record.roles}
-        scores = _validation_scores(federation, client)
+        scores = _validation_scores(federation, client, deadline)
     handed, keep = strategy.finish(received, trained, kept, record)
     if not all(bool(tensor.isfinite().all()) for tensor in keep.values()):
         keep = kept  # a visit that diverged is forgotten; kept, it would spoil every later one
@@ -117,13 +122,14 @@ def predict(
     Args:
         part: "train", "val" or "test".
         view: "personal" (shared and own tensors) or "global" (shared tensors, private ones as they were at the start).
+    Raises: VisitTimeoutError; whatever the client's data or model raise.
     """
     record = replace(_record(federation, client, server.round, ()), trains=False)
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
     with one_thread(), quiet():
         federation.model.load(without_aux(mine))
-        return _predictions(federation, client, part, view)
+        return _predictions(federation, client, part, view, Deadline(federation.timeout))
 
 
 def visit_seed(seed: int, round: int, client: str) -> int:
@@ -159,7 +165,9 @@ def _record(federation: Federation, client: str, round: int, participants: tuple
     )
 
 
-def _train(federation: Federation, record: Visit, phase: Phase, received: Tensors, kept: Tensors) -> tuple[float, int]:
+def _train(
+    federation: Federation, record: Visit, phase: Phase, received: Tensors, kept: Tensors, deadline: Deadline
+) -> tuple[float, int]:
     """One phase; returns its mean loss and its number of steps."""
     model, data = federation.model, federation.clients[record.client]
     trainable = frozenset(
@@ -177,17 +185,20 @@ def _train(federation: Federation, record: Visit, phase: Phase, received: Tensor
         ungated(model.backbone) if phase.mix else nullcontext(),
         collected(model.backbone) if phase.collects else nullcontext(dict) as outputs,
     ):
-        tuner = Tuner(model, federation.task, federation.knobs, phase, trainable, received, kept, weights, outputs)
+        tuner = Tuner(
+            model, federation.task, federation.knobs, phase, trainable, received, kept, weights, outputs, deadline
+        )
         federation.trainer.fit(tuner, data.train_dataloader(), steps)
     return tuner.mean_loss(), steps
 
 
-def _predictions(federation: Federation, client: str, part: str, view: str) -> list[Prediction]:
+def _predictions(federation: Federation, client: str, part: str, view: str, deadline: Deadline) -> list[Prediction]:
     data, task = federation.clients[client], federation.task
     members = data.sets[part]
     if not len(members):
         return []
-    tuner = Tuner(federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, torch.ones(len(task.classes)))
+    ones = torch.ones(len(task.classes))
+    tuner = Tuner(federation.model, task, federation.knobs, Phase(), frozenset(), {}, {}, ones, deadline=deadline)
     backbone = federation.model.backbone
     with mixed(backbone, gains(federation)), silenced(backbone, federation.strategy.at_test), merged(backbone):
         rows_NL = federation.trainer.predict(tuner, data.scoring_dataloader(part)).tolist()
@@ -197,7 +208,7 @@ def _predictions(federation: Federation, client: str, part: str, view: str) -> l
     ]
 
 
-def _validation_scores(federation: Federation, client: str) -> Scores:
+def _validation_scores(federation: Federation, client: str, deadline: Deadline) -> Scores:
     """The trained model on the client's own validation cases, before anything is averaged."""
-    predictions = _predictions(federation, client, "val", "personal")
+    predictions = _predictions(federation, client, "val", "personal", deadline)
     return federation.task.scores([p.label for p in predictions], [p.probabilities for p in predictions], 0.5)

@@ -6,7 +6,8 @@ In: the bytes are read back and compared with what the server expects; an update
 
 import json
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors import SafetensorError
@@ -73,6 +74,37 @@ def let_in(payload: bytes, client: str, round: int, expected: Tensors) -> Update
         if not torch.isfinite(tensor).all():
             raise RefusedError(f"'{name}' holds values that are not finite")
     return Update(client, round, tensors, *_reported_or_refuse(said))
+
+
+def far_off(updates: Sequence[Update], sent: Tensors, bound: float) -> dict[str, str]:
+    """Updates whose change is too long: ‖u_k − s‖ > bound · median of ‖u_j − s‖ over j ≠ k; client -> reason.
+
+    s is what was sent; a tensor that was not sent counts whole. Two updates cannot tell which of them is far off, so
+    fewer than three are never refused.
+
+    Args:
+        bound: > 1, or 0 for none.
+    """
+    if not bound or len(updates) < 3:
+        return {}
+    norms = {update.client: _change(update.tensors, sent) for update in updates}
+    reasons = {}
+    for client, norm in norms.items():
+        usual = statistics.median(other for name, other in norms.items() if name != client)
+        if norm > bound * usual:
+            reasons[client] = (
+                f"its change has norm {norm:.4g}, more than norm_bound={bound:g} times the others' median {usual:.4g}"
+            )
+    return reasons
+
+
+def _change(tensors: Tensors, sent: Tensors) -> float:
+    return math.sqrt(
+        sum(
+            float((tensor.double() - sent[name].double() if name in sent else tensor.double()).square().sum())
+            for name, tensor in sorted(tensors.items())
+        )
+    )
 
 
 def pack(tensors: Tensors, said: Mapping[str, object]) -> bytes:

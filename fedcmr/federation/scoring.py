@@ -7,6 +7,7 @@ before training; what a new vendor gets, and undefined where no head is shared.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fedcmr.federation.failing import Failed
 from fedcmr.messages import Prediction, Scores
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Strategy
@@ -18,13 +19,14 @@ VIEWS = ("personal", "global")
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of each client (client -> view -> metric) and of all patients as one (view -> metric), and the predictions
-    that they come from.
+    """Scores of each client (client -> view -> metric) and of all patients as one (view -> metric), the predictions
+    that they come from, and the clients that could not be scored, of whom nothing stands in the others.
     """
 
     scores: dict[str, dict[str, Scores]]
     overall: dict[str, Scores]
     predictions: tuple[Prediction, ...]
+    failed: tuple[Failed, ...] = ()
 
 
 def views_to_run(strategy: Strategy, names: Sequence[str], round: int) -> tuple[str, ...]:
@@ -35,17 +37,27 @@ def views_to_run(strategy: Strategy, names: Sequence[str], round: int) -> tuple[
 
 
 def score(
-    task: Task, predictions: Sequence[Prediction], strategy: Strategy, names: Sequence[str], round: int
+    task: Task,
+    predictions: Sequence[Prediction],
+    strategy: Strategy,
+    names: Sequence[str],
+    round: int,
+    failed: Sequence[Failed] = (),
 ) -> Scored:
-    """Orders the predictions, completes the views, and scores each client in each view."""
+    """Orders the predictions, completes the views, and scores each client in each view.
+
+    Args:
+        failed: who could not be scored; of several causes of a client the first of the alphabet stands.
+    """
     roles = strategy.roles(names, round)
-    complete = list(predictions)
+    gone = {one.client: one for one in sorted(failed, key=lambda one: one.cause, reverse=True)}
+    complete = [prediction for prediction in predictions if prediction.client not in gone]
     if Role.PRIVATE not in roles.values():
-        complete += [replace(prediction, view="global") for prediction in predictions]
+        complete += [replace(prediction, view="global") for prediction in complete]
     complete.sort(key=lambda prediction: (prediction.client, prediction.patient, prediction.view))
     clients = sorted({prediction.client for prediction in complete})
     scores = {client: _by_view(task, [one for one in complete if one.client == client]) for client in clients}
-    return Scored(scores, _by_view(task, complete), tuple(complete))
+    return Scored(scores, _by_view(task, complete), tuple(complete), tuple(gone[client] for client in sorted(gone)))
 
 
 def _by_view(task: Task, predictions: Sequence[Prediction]) -> dict[str, Scores]:

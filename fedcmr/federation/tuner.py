@@ -8,6 +8,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from fedcmr.federation.failing import Deadline
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.strategy import Outputs, Phase
 from fedcmr.tasks.task import Task
@@ -71,6 +72,7 @@ class Tuner(LightningModule):
         received, kept: tensors at the start of the visit, for the penalty.
         class_weights: (L,) of the task's loss.
         outputs: gives each branch's outputs of the last pass, for a penalty that asks for them.
+        deadline: asked before each batch.
     """
 
     class_weights: Tensor
@@ -86,11 +88,12 @@ class Tuner(LightningModule):
         kept: Tensors,
         class_weights: Tensor,
         outputs: Callable[[], Outputs] = dict,
+        deadline: Deadline | None = None,
     ) -> None:
         super().__init__()
         self.model, self.task, self.knobs, self.phase, self.outputs = model, task, knobs, phase, outputs
         device = model.backbone.device
-        self.trainable = trainable
+        self.trainable, self.deadline = trainable, deadline or Deadline()
         self.received, self.kept = (
             {name: tensor.to(device) for name, tensor in own.items()} for own in (received, kept)
         )
@@ -98,6 +101,7 @@ class Tuner(LightningModule):
         self.losses: list[Tensor] = []
 
     def training_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
+        self.deadline.check()
         logits_BL = self.model(batch["inputs"])
         loss = self.task.loss(logits_BL, batch["label"], self.class_weights)
         if self.phase.penalty is not None:
@@ -107,6 +111,7 @@ class Tuner(LightningModule):
         return loss
 
     def predict_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
+        self.deadline.check()
         return self.task.probabilities(self.model(batch["inputs"]).float())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

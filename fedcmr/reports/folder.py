@@ -16,6 +16,9 @@ CONFIG = "config.yaml"
 NOT_IDENTITY = ("engine", "rounds", "table")
 """Engines agree by law, and a run may grow by rounds; every other knob makes another run."""
 
+MOST_SHOWN, NO_KNOB = 5, "no knob"
+"""Of two configurations that differ: differences that are named, and the word where only one has a knob."""
+
 PACKAGES = ("fedcmr", "torch", "lightning", "torchmetrics", "monai", "numpy", "scikit-learn", "nibabel")
 
 
@@ -62,7 +65,7 @@ def look(folder: Path, config: Config, resume: bool) -> Found:
             f"{folder} holds other files; expected an empty folder or this run's own. Choose another --out."
         )
     if configuration.about(folder / CONFIG).get("identity") != _identity(config):
-        raise ValueError(f"{folder} holds another run (see its {CONFIG}). Choose another --out.")
+        raise ValueError(f"{folder} holds another run: {_differences(folder, config)}. Choose another --out.")
     rounds = int(config.plain()["rounds"])
     done = int(str(read_summary(folder)["rounds"])) if (folder / SUMMARY).exists() else 0
     if done == rounds:
@@ -75,6 +78,18 @@ def look(folder: Path, config: Config, resume: bool) -> Found:
             f"{folder} holds this run, {state}. Go on by: python -m fedcmr.run --resume {folder} --rounds {rounds}"
         )
     return Found.UNFINISHED
+
+
+def _differences(folder: Path, config: Config) -> str:
+    """Knob by knob, what the run there has and what is asked for."""
+    there, asked = (
+        configuration.flattened(own) for own in (configuration.gather(folder / CONFIG, {}, ()), config.plain())
+    )
+    kept = [key for key in {**there, **asked} if key.partition(".")[0] not in NOT_IDENTITY]
+    differing = [key for key in kept if there.get(key, NO_KNOB) != asked.get(key, NO_KNOB)]
+    shown = [f"{key} is {there.get(key, NO_KNOB)} there, {asked.get(key, NO_KNOB)} here" for key in differing]
+    more = f", and {len(shown) - MOST_SHOWN} more" if len(shown) > MOST_SHOWN else ""
+    return "; ".join(shown[:MOST_SHOWN]) + more if shown else f"see its {CONFIG}"
 
 
 def _identity(config: Config) -> str:

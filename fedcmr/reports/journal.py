@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fedcmr.messages import Prediction, Refusal, Round
+from fedcmr.messages import Absence, Prediction, Refusal, Round
 from fedcmr.tasks.task import Task
 
 ROUNDS, TIMINGS, PREDICTIONS, SUMMARY = "rounds.jsonl", "timings.jsonl", "predictions.csv", "summary.json"
@@ -67,13 +67,15 @@ def append_round(folder: Path, round: Round) -> None:
     _replace(folder / ROUNDS, _whole_lines(folder / ROUNDS) + _line(asdict(round)))
 
 
-def read_rounds(folder: Path) -> list[Round]:
+def read_rounds(folder: Path, name: str = ROUNDS) -> list[Round]:
     """The rounds of a run, none where there is no journal; a last line that is not whole is left out.
 
+    Args:
+        name: of the journal in the folder.
     Raises: ValueError naming the line that is no round.
     """
-    lines = _whole_lines(folder / ROUNDS).splitlines()
-    return [_round(line, f"{folder / ROUNDS}, line {number}") for number, line in enumerate(lines, start=1)]
+    lines = _whole_lines(folder / name).splitlines()
+    return [_round(line, f"{folder / name}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
 def append_timing(folder: Path, timing: Mapping[str, object]) -> None:
@@ -153,7 +155,8 @@ def _round(line: str, where: str) -> Round:
         said = json.loads(line)
         losses = {client: math.nan if loss is None else loss for client, loss in said["losses"].items()}
         refused = tuple(Refusal(**refusal) for refusal in said["refused"])
-        return Round(**{**said, "losses": losses, "refused": refused})
+        absent = tuple(Absence(**absence) for absence in said.get("absent", ()))
+        return Round(**{**said, "losses": losses, "refused": refused, "absent": absent})
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{where}: no round ({error}). Was the file edited? Start the run anew in another folder."

@@ -29,6 +29,7 @@ class Progress:
         self.rounds, self.folds, self.console, self.draw = rounds, folds, console, draw
         self.losses: dict[str, float] = dict.fromkeys(clients, math.nan)
         self.arrived: set[str] = set()
+        self.failed: set[str] = set()
         self.last: Round | None = None
         self.seconds: list[float] = []
         self.live = Live(self.table(), console=console, refresh_per_second=4) if console.is_terminal else None
@@ -50,10 +51,20 @@ class Progress:
         self.arrived.add(client)
         self._show()
 
+    def missed(self, client: str, round: int, cause: str) -> None:
+        """A client failed in its visit."""
+        self.failed.add(client)
+        self.say(f"{client} failed in round {round}: {cause}")
+        self._show()
+
+    def say(self, line: str) -> None:
+        """A line above the table."""
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
     def closed(self, round: Round, seconds: float) -> None:
         """A round ended after so many seconds."""
         self.last = round
-        self.arrived = set()
+        self.arrived, self.failed = set(), set()
         self.seconds.append(seconds)
         if self.live is None:
             self.console.print(self.line(), highlight=False, soft_wrap=True)
@@ -82,7 +93,8 @@ class Progress:
         present = self.draw(list(self.losses), self.last.number % self.rounds + 1 if self.last else 1)
         for client, loss in sorted(self.losses.items()):
             at_work = "training" if client in present else "away"
-            state = "[green]done[/]" if client in self.arrived else at_work
+            ended = "[green]done[/]" if client in self.arrived else "[red]failed[/]" if client in self.failed else ""
+            state = ended or at_work
             shown = "" if math.isnan(loss) else f"{loss:.3f}"
             scores = [_decimals(self._score(client, metric)) for metric in ("balanced_accuracy", "specificity")]
             made.add_row(client, state if not self._finished() else "", shown, *scores)

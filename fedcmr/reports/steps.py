@@ -19,6 +19,7 @@ def of_client(round: Round, client: str) -> dict[str, float | None]:
         "bytes/up": round.bytes_up.get(client),
         "bytes/down": round.bytes_down.get(client),
         "refused": sum(refusal.client == client for refusal in round.refused),
+        "absent": sum(absence.client == client for absence in round.absent),
         **scores,
     }
 
@@ -43,6 +44,7 @@ def of_server(round: Round, overall: Mapping[str, Scores]) -> dict[str, float | 
         "bytes/up": sum(round.bytes_up.values()),
         "bytes/down": sum(round.bytes_down.values()),
         "refused": len(round.refused),
+        "absent": len(round.absent),
         **{f"aggregation/{name}": value for name, value in round.aggregation.items()},
     }
 

@@ -89,6 +89,7 @@ def summarise(task: Task, about: About, rows: Sequence[Reported], rounds: Sequen
         "parameters": dict(about.parameters),
         "bytes": traffic(rounds),
         "refused": _refusals(rounds),
+        "absent": _absences(rounds),
         "threshold": {which: list(values) for which, values in about.thresholds.items()},
         "fingerprint": about.fingerprint,
         "warnings": list(about.warnings),
@@ -177,4 +178,12 @@ def _refusals(rounds: Sequence[Round]) -> list[Tree]:
         {"client": refusal.client, "fold": closed.fold, "round": refusal.round, "reason": refusal.reason}
         for closed in rounds
         for refusal in closed.refused
+    ]
+
+
+def _absences(rounds: Sequence[Round]) -> list[Tree]:
+    return [
+        {"client": absence.client, "fold": closed.fold, "round": absence.round, "cause": absence.cause}
+        for closed in rounds
+        for absence in closed.absent
     ]

@@ -131,9 +131,11 @@ def _notes(summary: Mapping[str, object]) -> list[str]:
     for word, mark in (("provenance", ""), ("warnings", "Warning: ")):
         said = summary.get(word)
         lines += [f"{mark}{line}" for line in said] if isinstance(said, list) else []
-    refused = summary.get("refused")
-    if isinstance(refused, list) and refused:
-        lines.append(f"Warning: {len(refused)} updates were refused; summary.json names them.")
+    for word, met in (("refused", "updates were refused"), ("absent", "times a client failed or could not be scored")):
+        entries = summary.get(word)
+        if isinstance(entries, list) and entries:
+            clients = ", ".join(sorted({str(entry["client"]) for entry in entries}))
+            lines.append(f"Warning: {len(entries)} {met} ({clients}); summary.json says when and why.")
     return [*lines, f"Fingerprint {str(summary.get('fingerprint'))[:16]}"]
 
 

@@ -21,19 +21,19 @@ def everyone(clients: Sequence[str], round: int) -> Sequence[str]:
 class Drawn:
     """A share of the clients, drawn anew for each round without replacement: a function of (seed, round).
 
-    max(quorum, ⌊share · K + ½⌋, 1) of K clients take part.
+    max(min_clients, ⌊share · K + ½⌋, 1) of K clients take part.
 
     Args:
-        share: in (0, 1]. quorum: ≥ 1. seed: of the run.
+        share: in (0, 1]. min_clients: ≥ 1. seed: of the run.
     """
 
     share: float
-    quorum: int
+    min_clients: int
     seed: int
 
     def __call__(self, clients: Sequence[str], round: int) -> Sequence[str]:
         ordered = sorted(clients)
-        count = min(len(ordered), max(1, self.quorum, math.floor(self.share * len(ordered) + 0.5)))
+        count = min(len(ordered), max(1, self.min_clients, math.floor(self.share * len(ordered) + 0.5)))
         if count == len(ordered):
             return ordered
         places = torch.randperm(len(ordered), generator=starting_generator(self.seed, f"participants/{round}"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from ablations import ABLATIONS, DEFAULT, chosen, main, random_blocks
 
-from fedcmr.arguments import configure, flattened
+from fedcmr.arguments import configure
+from fedcmr.config import flattened
 from fedcmr.models.adapters import chosen_blocks
 from fedcmr.models.tiny import SHAPE
 

@@ -1,6 +1,6 @@
 """The loop, on an engine without a model: each client adds a number of its own to what was sent."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from torch.testing import assert_close
 
 from fedcmr.federation.client import Handover
 from fedcmr.federation.door import hand_over
-from fedcmr.federation.rounds import Closed, TooFewClientsError, Visited, rounds
+from fedcmr.federation.failing import Failed
+from fedcmr.federation.replaying import replay_of
+from fedcmr.federation.rounds import RULES, Closed, Missed, Rules, TooFewClientsError, Visited, rounds
 from fedcmr.federation.scoring import Scored
-from fedcmr.messages import Prediction, Round, Server, Update
+from fedcmr.messages import Absence, Prediction, Refusal, Round, Server, Update
 from fedcmr.strategy.roles import Role
 from fedcmr.strategy.strategy import Strategy
 
@@ -29,10 +31,14 @@ class AddingEngine:
     Args:
         order: in which clients hand over.
         spoiled: (round, client) -> what it sends instead of its number.
+        failing: (round, client) -> the cause of its failure in its visit.
+        unscored: the same in scoring.
     """
 
     order: Sequence[str] = tuple(CASES)
     spoiled: Mapping[tuple[int, str], Tensor] = field(default_factory=dict)
+    failing: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    unscored: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
     def __enter__(self) -> "AddingEngine":
         return self
@@ -49,9 +55,14 @@ class AddingEngine:
     def awaited(self, client: str, round: int) -> Mapping[str, Tensor]:
         return {NAME: torch.zeros(1)}
 
-    def train(self, server: Server, participants: Sequence[str]) -> Iterator[Handover]:
+    def train(
+        self, server: Server, participants: Sequence[str], absent: Collection[str] = ()
+    ) -> Iterator[Handover | Failed]:
         number = server.round + 1
-        for client in [client for client in self.order if client in participants]:
+        for client in [client for client in self.order if client in participants and client not in absent]:
+            if (number, client) in self.failing:
+                yield Failed(client, self.failing[number, client], "a traceback")
+                continue
             value = self.spoiled.get((number, client), server.sent[NAME] + STEPS[client])
             update = Update(client, number, {NAME: value}, CASES[client], {}, private_hash=f"{client} in {number}")
             yield Handover(client, hand_over(update, {NAME: Role.SHARED}), {}, loss=STEPS[client], seconds=0.0)
@@ -59,9 +70,10 @@ class AddingEngine:
     def sent_bytes(self, server: Server) -> Mapping[str, int]:
         return dict.fromkeys(CASES, 10 * server.round)
 
-    def evaluate(self, server: Server, part: str) -> Scored:
+    def evaluate(self, server: Server, part: str, failed: Sequence[Failed] = ()) -> Scored:
         row = Prediction("GE", "p1", part, "personal", 1, (0.25, 0.75))
-        return Scored({"GE": {"personal": {"value": float(server.sent[NAME])}}}, {}, (row,))
+        own = [Failed(client, cause) for (number, client), cause in self.unscored.items() if number == server.round]
+        return Scored({"GE": {"personal": {"value": float(server.sent[NAME])}}}, {}, (row,), (*failed, *own))
 
     def save(self, folder: Path) -> None:
         raise NotImplementedError
@@ -76,12 +88,12 @@ def run(
     strategy: Strategy | None = None,
     server: Server | None = None,
     past: Sequence[Round] = (),
-    quorum: int = 1,
-) -> list[Visited | Closed]:
-    return list(rounds(strategy or Strategy(), engine, count, server or engine.initial(), past, fold=3, quorum=quorum))
+    rules: Rules = RULES,
+) -> list[Visited | Missed | Closed]:
+    return list(rounds(strategy or Strategy(), engine, count, server or engine.initial(), past, 3, rules))
 
 
-def closed(events: Sequence[Visited | Closed]) -> list[Closed]:
+def closed(events: Sequence[Visited | Missed | Closed]) -> list[Closed]:
     return [event for event in events if isinstance(event, Closed)]
 
 
@@ -162,11 +174,69 @@ def test_an_update_of_another_form_is_refused(value: Tensor, reason: str) -> Non
     assert reason in refusal.reason
 
 
-def test_with_fewer_updates_than_the_quorum_the_federation_ends() -> None:
+def test_with_fewer_updates_than_min_clients_the_federation_ends() -> None:
     engine = AddingEngine(spoiled={(2, "Siemens"): NAN, (2, "GE"): NAN})
-    assert len(closed(run(engine, quorum=1))) == 2
-    with pytest.raises(TooFewClientsError, match=r"Round 2: 1 updates were let in, at least 2 .*GE: .*; Siemens: "):
-        run(engine, quorum=2)
+    assert len(closed(run(engine))) == 2
+    with pytest.raises(
+        TooFewClientsError, match=r"Round 2: 1 updates were let in, at least 2 .*GE was .*; Siemens was "
+    ):
+        run(engine, rules=Rules(min_clients=2))
+
+
+def test_a_client_that_fails_is_told_and_written_down_and_the_round_goes_on() -> None:
+    events = run(AddingEngine(failing={(1, "Philips"): "OSError: gone"}))
+    (missed,) = [event for event in events if isinstance(event, Missed)]
+    assert (missed.failed.client, missed.round, missed.failed.trace) == ("Philips", 1, "a traceback")
+    one, two = closed(events)
+    assert one.round.absent == (Absence("Philips", 1, "OSError: gone"),)
+    assert one.round.weights == {"GE": 1 / 6, "Siemens": 5 / 6}
+    assert "Philips" not in {**one.round.losses, **one.round.bytes_up, **one.round.bytes_down}
+    assert two.round.absent == ()
+    assert two.round.weights.keys() == CASES.keys()
+
+
+def test_too_few_clients_are_named_with_what_became_of_each() -> None:
+    engine = AddingEngine(spoiled={(1, "GE"): NAN}, failing={(1, "Siemens"): "MemoryError"})
+    with pytest.raises(TooFewClientsError, match=r"GE was refused: .*not finite; Siemens failed: MemoryError\."):
+        run(engine, rules=Rules(min_clients=2))
+
+
+def test_a_client_that_cannot_be_scored_is_written_down() -> None:
+    (only,) = closed(run(AddingEngine(unscored={(1, "Siemens"): "OSError: gone"}), count=1))
+    assert only.round.absent == (Absence("Siemens", 1, "scoring: OSError: gone"),)
+    assert only.round.weights.keys() == CASES.keys(), "its update was let in before"
+
+
+def test_an_update_far_from_the_others_is_refused() -> None:
+    # changes 0.1, -3 and 1000: of the other two's median, 1.55, the last is 645 times
+    engine = AddingEngine(spoiled={(1, "Siemens"): torch.tensor([1000.0])})
+    (only,) = closed(run(engine, count=1, rules=Rules(norm_bound=600)))
+    (refusal,) = only.round.refused
+    assert refusal.client == "Siemens"
+    assert "norm 1000, more than norm_bound=600 times the others' median 1.55" in refusal.reason
+    assert closed(run(engine, count=1, rules=Rules(norm_bound=650)))[0].round.refused == ()
+    assert closed(run(engine, count=1))[0].round.refused == ()
+
+
+def test_a_run_repeats_the_absences_and_refusals_of_a_journal() -> None:
+    faults = {
+        "failing": {(1, "Philips"): "OSError: gone"},
+        "spoiled": {(2, "GE"): NAN},
+        "unscored": {(2, "Siemens"): "MemoryError"},
+    }
+    before = closed(run(AddingEngine(**faults), count=3))  # type: ignore[arg-type]
+    journal = [event.round for event in before]
+    again = closed(run(AddingEngine(), count=3, rules=Rules(replay=replay_of(journal))))
+    assert [event.round for event in again] == journal
+    assert torch.equal(again[-1].server.sent[NAME], before[-1].server.sent[NAME])
+    assert [refusal for closing in again for refusal in closing.round.refused] == [
+        Refusal("GE", 2, f"'{NAME}' holds values that are not finite")
+    ]
+
+
+def test_a_journal_without_rounds_cannot_be_repeated() -> None:
+    with pytest.raises(ValueError, match="--replay: the journal holds no round"):
+        replay_of([])
 
 
 def test_a_federation_of_which_nobody_is_left_ends() -> None:

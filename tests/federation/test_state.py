@@ -1,5 +1,6 @@
 """What a run needs to go on: rounds taken up from the disk are the rounds of one go, private tensors included."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch.testing import assert_close
 
 from fedcmr.engines.in_process import InProcess
 from fedcmr.federation.rounds import Closed, rounds
-from fedcmr.federation.state import State
+from fedcmr.federation.state import DamagedError, State
 from fedcmr.messages import Round, Server
 
 DUAL = method("med_dual_lora", "shared")
@@ -18,7 +19,7 @@ BITS = {"rtol": 0.0, "atol": 0.0}
 
 
 def run(made: InProcess, count: int, server: Server, past: list[Round]) -> list[Closed]:
-    events = rounds(DUAL.strategy, made, count, server, past, fold=0, quorum=1)
+    events = rounds(DUAL.strategy, made, count, server, past, fold=0)
     return [event for event in events if isinstance(event, Closed)]
 
 
@@ -42,6 +43,8 @@ def test_the_newest_round_and_the_chosen_one_are_kept(tmp_path: Path) -> None:
         state.save(made, Server(number, {}), chosen)
     # round 3 was chosen after it had been the newest, so it was still there
     assert state.rounds() == [3, 4]
+    state.save(made, Server(5, {}), chosen=2)
+    assert state.rounds() == [4, 5], "the one before the newest, to go back to"
     assert State(tmp_path, 1).rounds() == []
 
 
@@ -88,8 +91,39 @@ def test_a_damaged_round_is_named(tmp_path: Path) -> None:
     made, state = engine(federation(DUAL)), State(tmp_path, 0)
     state.save(made, Server(1, {}), chosen=1)
     (tmp_path / "state" / "fold0" / "round1" / f"{made.clients[0]}.safetensors").write_text("junk")
-    with pytest.raises(ValueError, match="round1 is damaged"):
+    with pytest.raises(DamagedError, match=r"round1 is damaged .*: other bytes than were written"):
         state.load(made, 1)
+
+
+def flip(file: Path) -> None:
+    """One bit of the last byte: a number, so the file still reads."""
+    held = bytearray(file.read_bytes())
+    held[-1] ^= 1
+    file.write_bytes(bytes(held))
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink, lambda file: (file.parent / "hashes.json").unlink()])
+def test_from_a_damaged_newest_round_the_one_before_is_gone_back_to(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    made, state, said = engine(federation(DUAL)), State(tmp_path, 0), list[str]()
+    assert state.newest(made, said.append) is None
+    for number in (1, 2):
+        state.save(made, Server(number, {"head.cls.bias": torch.full((2,), float(number))}), chosen=2)
+    whole = state.newest(made, said.append)
+    assert whole is not None
+    assert (whole.round, said) == (2, [])
+    damage(tmp_path / "state" / "fold0" / "round2" / "server.safetensors")
+    before = state.newest(made, said.append)
+    assert before is not None
+    assert before.round == 1
+    assert_close(before.sent["head.cls.bias"], torch.ones(2), **BITS)
+    (line,) = said
+    assert "round2 is damaged" in line
+    assert "The round before it is gone back to" in line
+    damage(tmp_path / "state" / "fold0" / "round1" / "server.safetensors")
+    with pytest.raises(DamagedError, match="no saved round is whole"):
+        state.newest(made, said.append)
 
 
 def test_a_round_that_is_not_there_cannot_be_gone_back_to(tmp_path: Path) -> None:

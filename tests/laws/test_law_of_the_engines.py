@@ -24,7 +24,7 @@ def run(root: Path, algorithm: str, workers: int) -> tuple[list[Closed], InProce
     parts = parts_of(Recipe(configure(["data=acdc", f"algorithm={algorithm}", *knobs])))
     with InProcess(parts, workers) as engine:
         assert (engine.workers is not None) == (workers > 1 and not parts.strategy.pool)
-        events = list(rounds(parts.strategy, engine, 2, engine.initial(), [], fold=0, quorum=1))
+        events = list(rounds(parts.strategy, engine, 2, engine.initial(), [], fold=0))
     return [event for event in events if isinstance(event, Closed)], engine
 
 

@@ -41,7 +41,7 @@ class Course:
 def two_rounds(method: Method, seed: int = 0, backwards: bool = False) -> Course:
     made = engine(federation(method, seed))
     made.clients = made.clients[::-1] if backwards else made.clients
-    events = list(rounds(method.strategy, made, 2, made.initial(), [], fold=0, quorum=1))
+    events = list(rounds(method.strategy, made, 2, made.initial(), [], fold=0))
     visits = [event.handover for event in events if isinstance(event, Visited)]
     return Course(method, made, visits, [event for event in events if isinstance(event, Closed)])
 

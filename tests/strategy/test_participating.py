@@ -13,10 +13,10 @@ def test_everyone_takes_part_where_nothing_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "quorum", "count"), [(0.5, 1, 5), (0.25, 1, 3), (0.01, 1, 1), (0.1, 4, 4), (1.0, 1, 10)]
+    ("share", "min_clients", "count"), [(0.5, 1, 5), (0.25, 1, 3), (0.01, 1, 1), (0.1, 4, 4), (1.0, 1, 10)]
 )
-def test_so_many_take_part(share: float, quorum: int, count: int) -> None:
-    drawn = Drawn(share, quorum, 0)(CLIENTS, 1)
+def test_so_many_take_part(share: float, min_clients: int, count: int) -> None:
+    drawn = Drawn(share, min_clients, 0)(CLIENTS, 1)
     assert len(drawn) == len(set(drawn)) == count
     assert list(drawn) == sorted(drawn)
 
