@@ -6,6 +6,7 @@ names are matched, values are typed, and what nobody declared is refused.
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -119,8 +120,13 @@ def fill(raw: Raw, schema: Schema) -> Config:
 
 
 def write(file: Path, config: Config, about: Mapping[str, object]) -> None:
-    """Writes a configuration that `gather` reads again, with what else there is to say of the run under `about`."""
-    OmegaConf.save(OmegaConf.create({**config.plain(), ABOUT: dict(about)}), file)
+    """Writes a configuration that `gather` reads again, with what else there is to say of the run under `about`.
+
+    The file appears whole or not at all.
+    """
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    OmegaConf.save(OmegaConf.create({**config.plain(), ABOUT: dict(about)}), beside)
+    beside.replace(file)
 
 
 def about(file: Path) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from fedcmr.data.preparing import Preprocessing
 from fedcmr.data.splits import Split
 from fedcmr.data.volumes import Volumes
 from fedcmr.federation.client import Federation
+from fedcmr.federation.moments import AVERAGE, averaging
 from fedcmr.federation.trainers import device_of
 from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.inputs import Inputs
@@ -196,7 +197,7 @@ def parts_of(recipe: Recipe, everyone_tests: bool = False) -> Parts:
 def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
     """The algorithm, how near it is to its publication, and the owners of the head where there are two.
 
-    Raises: ValueError where the head's owner or the server is wished other than the algorithm fixes it.
+    Raises: ValueError where the head's owner, the server or the moments are wished other than the algorithm fixes them.
     """
     entry = catalogue.entry("algorithms", config.names["algorithm"])
     strategy = entry.build(config.sections["algorithm"][0])
@@ -208,6 +209,8 @@ def strategy_of(config: Config) -> tuple[Strategy, str, tuple[str, ...]]:
         )
     owner = fixed or ("shared" if wish == "auto" else wish)
     served = as_wished(strategy, entry.name, config.of("server", ServerKnobs))
+    if config.of("visit", VisitKnobs).moments == AVERAGE:
+        served = averaging(served, entry.name)
     return (
         replace(served, role=HeadOwner(owner, strategy.role)),
         entry.module.FIDELITY,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fedcmr.data.cases import Case
 from fedcmr.data.preparing import Preprocessing
+from fedcmr.federation.moments import AVERAGE, KEEP, RESET
+from fedcmr.federation.tuner import Knobs as VisitKnobs
 from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Round, Server
 from fedcmr.models.cardiac import Group
@@ -20,6 +22,10 @@ from fedcmr.reports.summary import About, fingerprint, scopes, summarise
 from fedcmr.strategy.roles import Role
 from fedcmr.tensors import TensorName, Tensors, auxiliary, count_bytes
 
+MOMENTS: Mapping[str, str] = {
+    KEEP: "each client goes on with its own",
+    AVERAGE: "those of shared tensors are averaged and sent with them, the others stay with their client",
+}
 TYPICAL_SLICE_MM = (9.9, 10.1)
 
 
@@ -72,6 +78,8 @@ def provenance(parts: Parts) -> tuple[str, ...]:
         lines.append("Crop: around the reference mask (data.crop=mask), which a deployed detector does not have.")
     if preprocessing.blank != "none":
         lines.append("The heart is blanked in all images (data.blank=heart): a control, not a detector.")
+    if (moments := config.of("visit", VisitKnobs).moments) != RESET:
+        lines.append(f"AdamW's moments between visits: {MOMENTS[moments]} (visit.moments={moments}).")
     views = parts.inputs().views
     lines.append(f"Augmentation: {views - 1} versions beside the plain one." if views > 1 else "Augmentation: none.")
     lines.extend(

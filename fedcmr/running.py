@@ -27,7 +27,7 @@ from fedcmr.reports.progress import Progress
 from fedcmr.reports.tables import print_roles, print_run
 from fedcmr.reports.wandb_log import WandbLog
 from fedcmr.results import FoldEnd, provenance, role_groups, write_down
-from fedcmr.strategy.participating import Draw, Drawn
+from fedcmr.strategy.participating import Drawn
 
 REPLAY = "replay.jsonl"
 """In a run's folder: the journal whose absences it repeats, so that it goes on repeating them when it is resumed."""
@@ -107,7 +107,7 @@ def _trained(parts: Parts, folder: Path, console: Console, group: str, repeated:
     """Every fold's rounds, and what they leave in the folder."""
     clients, folds = sorted(parts.folds[0]), len(parts.folds)
     log = WandbLog(folder, group, parts.config.plain(), clients, not parts.is_phantom, folds)
-    with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds, _draw(parts)) as progress:
+    with log, Progress(parts.config.of("", RunKnobs).rounds, clients, console, folds, rules_of(parts).draw) as progress:
         ends = [run_fold(parts.at(fold), folder, log, progress, repeated) for fold in range(folds)]
         summary = write_down(parts, folder, ends)
         log.finish(summary, [row for end in ends for row in end.rows], parts.task)
@@ -123,8 +123,7 @@ def run_fold(parts: Parts, folder: Path, log: WandbLog, progress: Progress, repl
         server = state.newest(engine, progress.say) or engine.initial()
         past = _forget_later(folder, fold, server.round)
         began = time.perf_counter()
-        rules = Rules(knobs.min_clients, _draw(parts), knobs.norm_bound, replay)
-        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, rules):
+        for event in rounds(parts.strategy, engine, knobs.rounds, server, past, fold, rules_of(parts, replay)):
             match event:
                 case Missed(failed, number):
                     progress.missed(failed.client, number, failed.cause)
@@ -163,10 +162,11 @@ def replay_in(folder: Path, journal_file: Path | None) -> Replay:
     return replay_of(journal.read_rounds(folder, REPLAY)) if kept.exists() else Replay()
 
 
-def _draw(parts: Parts) -> Draw:
-    """Who takes part in a round."""
+def rules_of(parts: Parts, replay: Replay | None = None) -> Rules:
+    """Who takes part in a round, and what it is closed with."""
     knobs = parts.config.of("", RunKnobs)
-    return Drawn(knobs.participation, knobs.min_clients, knobs.seed)
+    draw = Drawn(knobs.participation, knobs.min_clients, knobs.seed)
+    return Rules(knobs.min_clients, draw, knobs.norm_bound, replay or Replay())
 
 
 def engine_of(parts: Parts) -> Engine:

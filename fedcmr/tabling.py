@@ -19,7 +19,7 @@ from fedcmr.config import Config
 from fedcmr.data.measures import heart_measures
 from fedcmr.data.store import write_whole
 from fedcmr.engines.in_process import Knobs as Processes
-from fedcmr.federation.client import visit
+from fedcmr.federation.client import Federation, visit
 from fedcmr.federation.scoring import VIEWS
 from fedcmr.knobs import RunKnobs
 from fedcmr.messages import Scores, Server
@@ -127,13 +127,21 @@ def expected_seconds(parts: Parts) -> float:
     sent = parts.strategy.first_sent(federation.start)
     # the first visit also warms the machine up
     seconds = [visit(federation, client, Server(0, sent), {}, (client,)).seconds for _ in range(2)][-1]
+    mine = federation.clients[client].sets
+    return run_seconds(parts, federation, seconds / (len(mine["train"]) + SCORING * len(mine["val"])))
+
+
+def run_seconds(parts: Parts, federation: Federation, case: float) -> float:
+    """How long the visits and scorings of a run take in one process.
+
+    Args:
+        case: seconds to train on a case for an epoch.
+    """
     sizes = {
         part: sum(len(data.sets[part]) for data in federation.clients.values()) for part in ("train", "val", "test")
     }
-    mine = federation.clients[client].sets
-    case = seconds / (len(mine["train"]) + SCORING * len(mine["val"]))
     passes = 1 + len(VIEWS)
-    round_cases = sizes["train"] + SCORING * passes * sizes["val"]
+    round_cases = federation.knobs.epochs * sizes["train"] + SCORING * passes * sizes["val"]
     rounds = parts.config.of("", RunKnobs).rounds
     return case * len(parts.folds) * (rounds * round_cases + SCORING * AFTER * sizes["test"])
 

@@ -23,6 +23,7 @@ COMMANDS = (
     "arguments",
     "exporting",
     "readying",
+    "rehearsing",
     "tabling",
     "running",
     "results",

@@ -14,6 +14,7 @@ from torch import Tensor
 from fedcmr.data.loaders import ClientData
 from fedcmr.federation.door import hand_over
 from fedcmr.federation.failing import Deadline
+from fedcmr.federation.moments import divided, is_moment
 from fedcmr.federation.trainers import SharedTrainer, quiet
 from fedcmr.federation.tuner import Knobs, Tuner
 from fedcmr.messages import Prediction, Scores, Server, Update
@@ -94,19 +95,25 @@ def visit(
     Raises: VisitTimeoutError; whatever the client's data, model or penalty raise.
     """
     began, deadline = time.perf_counter(), Deadline(federation.timeout)
-    record = _record(federation, client, server.round + 1, participants)
+    record = record_of(federation, client, server.round + 1, participants)
     model, strategy = federation.model, federation.strategy
     received = dict(strategy.install({**federation.start, **kept}, server.sent, federation.start, record))
     with one_thread(), quiet(), torch.random.fork_rng(devices=[]):
         _seed(visit_seed(federation.seed, record.round, client), model.backbone.device)
         model.load(without_aux(received))
-        phases = strategy.phases(record.round)
-        losses = [_train(federation, record, phase, received, kept, deadline) for phase in phases]
+        losses: list[tuple[float, int]] = []
+        moments = {name: tensor for name, tensor in received.items() if is_moment(name)}
+        for phase in strategy.phases(record.round):
+            told, made = _train(federation, record, phase, received, kept, moments, deadline)
+            losses.append(told)
+            moments |= made
         # of what was sent, all that has no role stays behind: what was folded into the weight is sent down alone
         now = {**received, **model.read()}
-        trained = {name: now[name] for name in record.roles}
+        travelling, staying = divided(moments, record.roles, federation.knobs.beta1, federation.knobs.beta2)
+        trained = {name: {**now, **travelling}[name] for name in record.roles}
         scores = _validation_scores(federation, client, deadline)
-    handed, keep = strategy.finish(received, trained, kept, record)
+    handed, own = strategy.finish(received, trained, kept, record)
+    keep: Tensors = {**own, **staying}
     if not all(bool(tensor.isfinite().all()) for tensor in keep.values()):
         keep = kept  # a visit that diverged is forgotten; kept, it would spoil every later one
     update = Update(client, record.round, handed, record.cases, scores, digest(keep))
@@ -124,7 +131,7 @@ def predict(
         view: "personal" (shared and own tensors) or "global" (shared tensors, private ones as they were at the start).
     Raises: VisitTimeoutError; whatever the client's data or model raise.
     """
-    record = replace(_record(federation, client, server.round, ()), trains=False)
+    record = replace(record_of(federation, client, server.round, ()), trains=False)
     own = kept if view == "personal" else {}
     mine = federation.strategy.install({**federation.start, **own}, server.sent, federation.start, record)
     with one_thread(), quiet():
@@ -150,7 +157,8 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.get_device_module(device).manual_seed(seed)
 
 
-def _record(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:
+def record_of(federation: Federation, client: str, round: int, participants: tuple[str, ...]) -> Visit:
+    """What `install` and `finish` are told of a client's turn."""
     data, knobs = federation.clients[client], federation.knobs
     return Visit(
         round=round,
@@ -166,9 +174,15 @@ def _record(federation: Federation, client: str, round: int, participants: tuple
 
 
 def _train(
-    federation: Federation, record: Visit, phase: Phase, received: Tensors, kept: Tensors, deadline: Deadline
-) -> tuple[float, int]:
-    """One phase; returns its mean loss and its number of steps."""
+    federation: Federation,
+    record: Visit,
+    phase: Phase,
+    received: Tensors,
+    kept: Tensors,
+    moments: Tensors,
+    deadline: Deadline,
+) -> tuple[tuple[float, int], dict[str, Tensor]]:
+    """One phase; returns its mean loss and its number of steps, and the optimizer's moments where they outlast it."""
     model, data = federation.model, federation.clients[record.client]
     trainable = frozenset(
         text
@@ -186,10 +200,20 @@ def _train(
         collected(model.backbone) if phase.collects else nullcontext(dict) as outputs,
     ):
         tuner = Tuner(
-            model, federation.task, federation.knobs, phase, trainable, received, kept, weights, outputs, deadline
+            model,
+            federation.task,
+            federation.knobs,
+            phase,
+            trainable,
+            received,
+            kept,
+            weights,
+            outputs,
+            deadline,
+            moments,
         )
         federation.trainer.fit(tuner, data.train_dataloader(), steps)
-    return tuner.mean_loss(), steps
+    return (tuner.mean_loss(), steps), tuner.made_moments()
 
 
 def _predictions(federation: Federation, client: str, part: str, view: str, deadline: Deadline) -> list[Prediction]:

@@ -6,20 +6,22 @@ from typing import Any
 
 import torch
 from lightning import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 
 from fedcmr.federation.failing import Deadline
+from fedcmr.federation.moments import POLICIES, RESET, into_optimizer, of_optimizer
 from fedcmr.models.cardiac import Cardiac
 from fedcmr.strategy.strategy import Outputs, Phase
 from fedcmr.tasks.task import Task
 from fedcmr.tensors import Tensors
 
+NO_MOMENTS: Tensors = {}
 ACCELERATORS = ("cpu", "gpu", "cuda", "mps", "auto")
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """How a client trains in one visit. The optimizer starts anew each visit.
+    """How a client trains in one visit.
 
     Args:
         epochs: passes over the client's training cases, ≥ 1; phases share their steps.
@@ -28,6 +30,7 @@ class Knobs:
         lr: learning rate > 0.
         weight_decay: ≥ 0; not on tensors of one axis.
         beta1, beta2: of AdamW.
+        moments: what becomes of AdamW's between visits: "reset", "keep" or "average", see moments.py.
         clip: largest norm of the gradient, 0 for none.
         precision: Lightning's word: "32-true" or "bf16-mixed".
         accelerator: Lightning's word: "cpu", "gpu", "cuda", "mps" or "auto".
@@ -40,6 +43,7 @@ class Knobs:
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999
+    moments: str = RESET
     clip: float = 5.0
     precision: str = "32-true"
     accelerator: str = "cpu"
@@ -47,6 +51,10 @@ class Knobs:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adamw", "sgd"):
             raise ValueError(f"visit.optimizer={self.optimizer}: expected adamw or sgd.")
+        if self.moments not in POLICIES:
+            raise ValueError(f"visit.moments={self.moments}: expected one of {', '.join(POLICIES)}.")
+        if self.moments != RESET and self.optimizer == "sgd":
+            raise ValueError(f"visit.moments={self.moments}: SGD, which trains here, has no moments. Leave it out.")
         if self.accelerator not in ACCELERATORS:
             raise ValueError(f"visit.accelerator={self.accelerator}: expected one of {', '.join(ACCELERATORS)}.")
         if self.epochs < 1 or self.batch < 1:
@@ -73,6 +81,7 @@ class Tuner(LightningModule):
         class_weights: (L,) of the task's loss.
         outputs: gives each branch's outputs of the last pass, for a penalty that asks for them.
         deadline: asked before each batch.
+        moments: of AdamW, that it goes on from.
     """
 
     class_weights: Tensor
@@ -89,6 +98,7 @@ class Tuner(LightningModule):
         class_weights: Tensor,
         outputs: Callable[[], Outputs] = dict,
         deadline: Deadline | None = None,
+        moments: Tensors = NO_MOMENTS,
     ) -> None:
         super().__init__()
         self.model, self.task, self.knobs, self.phase, self.outputs = model, task, knobs, phase, outputs
@@ -98,6 +108,8 @@ class Tuner(LightningModule):
             {name: tensor.to(device) for name, tensor in own.items()} for own in (received, kept)
         )
         self.register_buffer("class_weights", class_weights.to(device), persistent=False)
+        self.moments = moments
+        self.optimizer: torch.optim.AdamW | None = None
         self.losses: list[Tensor] = []
 
     def training_step(self, batch: Mapping[str, Any], index: int) -> Tensor:
@@ -115,14 +127,26 @@ class Tuner(LightningModule):
         return self.task.probabilities(self.model(batch["inputs"]).float())
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        live = [tensor for name, tensor in self.model.live().items() if name in self.trainable]
+        live = list(self._trainable().values())
         groups = [
             {"params": [tensor for tensor in live if tensor.ndim > 1], "weight_decay": self.knobs.weight_decay},
             {"params": [tensor for tensor in live if tensor.ndim <= 1], "weight_decay": 0.0},
         ]
         if self.knobs.optimizer == "sgd":
             return torch.optim.SGD(groups, lr=self.knobs.lr)
-        return torch.optim.AdamW(groups, lr=self.knobs.lr, betas=(self.knobs.beta1, self.knobs.beta2))
+        made = torch.optim.AdamW(groups, lr=self.knobs.lr, betas=(self.knobs.beta1, self.knobs.beta2))
+        into_optimizer(made, self._trainable(), self.moments)
+        self.optimizer = made
+        return made
+
+    def made_moments(self) -> dict[str, Tensor]:
+        """AdamW's after the last step; empty where they do not outlast a phase."""
+        if self.optimizer is None or self.knobs.moments == RESET:
+            return {}
+        return of_optimizer(self.optimizer, self._trainable())
+
+    def _trainable(self) -> dict[str, nn.Parameter]:
+        return {name: tensor for name, tensor in self.model.live().items() if name in self.trainable}
 
     def mean_loss(self) -> float:
         """Mean over the steps so far; NaN before the first."""
