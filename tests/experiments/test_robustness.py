@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import robustness
 from attacks.course import Cell, Outcome, likeness, outcome_of, with_halves
 from attacks.table import MEAN, NO_ATTACK, markdown, summed_up
 from attacks.updates import as_trained
@@ -129,7 +130,9 @@ def test_an_unknown_row_is_one_message(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-def test_the_whole_course_on_a_small_cohort(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_whole_course_on_a_small_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = (NO_ATTACK, "flipped labels", "replayed update")  # on data, on updates; the others take the same way
+    monkeypatch.setattr(robustness, "COLUMNS", {column: COLUMNS[column] for column in columns})
     small = ["data.scale=16", "data.test_per_vendor=4", "data.frames=2", "rounds=2"]
     wish = ["--only=krum", "--seeds=1", f"--out={tmp_path}", *small]
     assert main(wish) == 0
@@ -138,13 +141,13 @@ def test_the_whole_course_on_a_small_cohort(tmp_path: Path, capsys: pytest.Captu
     assert result["bad"] == BAD
     rows = {(row["row"], row["metric"], row["view"]): row for row in result["rows"]}
     auroc = [rows[row, "auroc", "global"]["scores"] for row in ("mean", "krum")]
-    assert all(scores[column]["n"] == 1 for scores in auroc for column in COLUMNS)
+    assert all(scores[column]["n"] == 1 for scores in auroc for column in columns)
     kept = {file.name: json.loads(file.read_text())["scores"] for file in (tmp_path / "runs").iterdir()}
-    assert len(kept) == 2 * len(COLUMNS)
+    assert len(kept) == 2 * len(columns)
     under_mean = [
-        kept[f"mean-{column}-0.json".replace(" ", "-")]["vendorA"]["global"]["log_loss"] for column in COLUMNS
+        kept[f"mean-{column}-0.json".replace(" ", "-")]["vendorA"]["global"]["log_loss"] for column in columns
     ]
-    assert len(set(under_mean)) == len(COLUMNS), "each attack reaches the mean"
+    assert len(set(under_mean)) == len(columns), "each attack reaches the mean"
     first = (tmp_path / "robustness.md").read_text()
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").iterdir()}
     assert main(wish) == 0
