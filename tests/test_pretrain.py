@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +98,34 @@ def test_a_resumed_training_ends_in_the_same_bits_as_an_uninterrupted_one(tmp_pa
     assert resumed_curves == curves
     assert resumed.keys() == whole.keys()
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+
+
+class Touch:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("kind", ["unsafe", "pickle", "cut", "other"])
+def test_a_bad_checkpoint_is_refused_by_name_and_nothing_in_it_is_run(tmp_path: Path, kind: str) -> None:
+    file, marker = tmp_path / "state" / "epoch=00002.ckpt", tmp_path / "marker"
+    if kind == "cut":
+        learn(tmp_path, material())
+        file.write_bytes(file.read_bytes()[:-500])
+    else:
+        file.parent.mkdir()
+        torch.save({"state_dict": {}, "curves": Touch(marker)} if kind == "unsafe" else {"epoch": 1}, file)
+    if kind == "pickle":
+        file.write_bytes(pickle.dumps(Touch(marker), protocol=2))
+    with pytest.raises(
+        ValueError, match=r"epoch=00002\.ckpt: no checkpoint of a pre-training .* begin the training anew"
+    ):
+        learn(tmp_path, material())
+    assert not marker.exists()
 
 
 def test_every_loss_has_its_curve_and_the_whole_is_their_weighted_sum(tmp_path: Path) -> None:

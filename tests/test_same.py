@@ -88,7 +88,7 @@ def test_a_second_run_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("an image was opened")
 
-    monkeypatch.setattr(nibabel.Nifti1Image, "from_bytes", refuse)
+    monkeypatch.setattr(nibabel, "Nifti1Header", refuse)
     monkeypatch.setattr(nibabel, "load", refuse)
     assert run(tmp_path / "second") == 0
 

@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcmr.data.cases import Case, Frame, listed, refuse_duplicates
+from fedcmr.data.cases import Case, Frame, listed, refuse_duplicates, shown
+from fedcmr.data.files import folders_of, is_file
 from fedcmr.data.tables import number, read_text, release_folder, whole_number
 
 GROUPS = ("NOR", "DCM", "HCM", "MINF", "RV")
@@ -49,14 +50,12 @@ def read_acdc(root: Path) -> list[Case]:
         patients are named at once.
     """
     root = release_folder(root, "database", "training")
-    folders = [
-        folder for part in ("training", "testing") for folder in sorted((root / part).glob("*")) if folder.is_dir()
-    ]
+    folders = [folder for part in ("training", "testing") for folder in folders_of(root / part)]
     if not folders:
         raise ValueError(
             f"{root}/training: found no patient folder; expected patient001, patient002, … Unpack ACDC there."
         )
-    lacking = [str(folder) for folder in folders if not (folder / "Info.cfg").is_file()]
+    lacking = [str(folder) for folder in folders if not is_file(folder / "Info.cfg")]
     if lacking:
         raise ValueError(f"Patient folders without Info.cfg: {listed(lacking)}. Restore the file or remove the folder.")
     return refuse_duplicates([read_patient(folder) for folder in folders])
@@ -68,7 +67,9 @@ def read_patient(folder: Path) -> Case:
     info = read_info(file)
     group = info["Group"]
     if group not in GROUPS:
-        raise ValueError(f"{file}: unknown group '{group}'; expected one of {', '.join(GROUPS)}. Correct the file.")
+        raise ValueError(
+            f"{file}: unknown group '{shown(group)}'; expected one of {', '.join(GROUPS)}. Correct the file."
+        )
     return Case(
         id=folder.name,
         client=HOSPITAL,
@@ -94,7 +95,9 @@ def read_info(file: Path) -> dict[str, str]:
     for line in filter(None, map(str.strip, read_text(file).splitlines())):
         key, colon, value = (word.strip() for word in line.partition(":"))
         if not colon or not key or key in info:
-            raise ValueError(f"{file}: line '{line}'; expected 'Key: value' with each key once. Correct the file.")
+            raise ValueError(
+                f"{file}: line '{shown(line)}'; expected 'Key: value' with each key once. Correct the file."
+            )
         info[key] = value
     missing = [key for key in ("ED", "ES", "Group") if not info.get(key)]
     if missing:
@@ -112,6 +115,6 @@ def _frame(folder: Path, info: Mapping[str, str], phase: str) -> Frame:
         raise ValueError(f"{where}: frame {index} is out of range; expected 1 to {frames} (NbFrame). Correct the file.")
     stem = f"{folder.name}_frame{index:02d}"
     image = folder / f"{stem}.nii.gz"
-    if not image.is_file():
+    if not is_file(image):
         raise ValueError(f"{where} says frame {index}, but there is no file {image}. Restore it or correct Info.cfg.")
     return Frame(image, folder / f"{stem}_gt.nii.gz", None)

@@ -7,7 +7,8 @@ tables and at which files exist; it opens no image.
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def vendor_client(vendor: str, where: str) -> str:
     maker = word.split(" ")[0]
     if maker not in VENDORS:
         raise ValueError(
-            f"{where}: unknown vendor '{vendor}'; expected A, B, C, D or {', '.join(VENDORS)}. Correct the table."
+            f"{where}: unknown vendor '{shown(vendor)}'; expected A, B, C, D or {', '.join(VENDORS)}. "
+            "Correct the table."
         )
     return VENDORS[maker]
 
@@ -122,14 +124,25 @@ def cache_root() -> Path:
 
 def refuse_duplicates(cases: Sequence[Case]) -> list[Case]:
     """The same cases. Raises: ValueError where two of them have one id."""
-    ids = [case.id for case in cases]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
+    twice = repeated([case.id for case in cases])
     if twice:
         raise ValueError(f"Duplicate patients: {listed(twice)}. Each patient must be there once; remove the copies.")
     return list(cases)
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that stand there more than once, sorted, each once."""
+    return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
 def listed(names: Sequence[str], most: int = 10) -> str:
     """Names for a message: every one up to `most`, then how many more."""
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def shown(word: str, most: int = 60) -> str:
+    """A word of somebody's file for a message: cut to `most` characters, and what would act on a terminal escaped."""
+    rest = len(word) - most
+    cut = word[:most] + (f"… and {rest} characters more" if rest > 0 else "")
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-import nibabel
-
 from fedcmr.data.cases import Case
+from fedcmr.data.unpacking import shape_of
 
 ENDS, CINE = "ends", "cine"
 WISHES = (ENDS, CINE)
@@ -38,11 +37,10 @@ def all_pairs(cases: Iterable[Case], wish: str) -> list[Case]:
 
 
 def _count(case: Case) -> int:
-    """Frames of the file, by its header; what is wrong with the file is said when it is read."""
-    try:
-        shape = nibabel.Nifti1Image.from_filename(case.ed.image).shape
-    except (OSError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
-        raise ValueError(f"{case.ed.image}: its header cannot be read ({error}). Copy it anew.") from error
+    """Frames of the file, by its header; what is wrong with its voxels is said when they are read."""
+    shape = shape_of(case.ed.image)
     if len(shape) != 4 or shape[3] < 2:
-        raise ValueError(f"{case.ed.image}: image of shape {shape}; expected (x, y, slices, frames), two or more.")
-    return int(shape[3])
+        raise ValueError(
+            f"{case.ed.image}: image of shape {shape}; expected (x, y, slices, frames), two or more. Give the cine."
+        )
+    return shape[3]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from fedcmr.data.cases import Case
+from fedcmr.data.cases import Case, listed
 from fedcmr.data.nifti import read_mask
 from fedcmr.data.preparing import SPACING_MM, Placed
 from fedcmr.data.resampling import resample_labels
@@ -39,8 +39,9 @@ def _unified(stored: Tensor, case: Case) -> Tensor:
         unified[here] = label
         known |= here
     if not bool(known.all()):
+        values = [str(value) for value in stored[~known].unique().tolist()]
         raise ValueError(
-            f"Case {case.id}: its masks hold {stored[~known].unique().tolist()}; expected 0 and, for right ventricle, "
+            f"Case {case.id}: its masks hold [{listed(values)}]; expected 0 and, for right ventricle, "
             f"myocardium and left ventricle, {case.mask_labels}. Correct the file."
         )
     return unified

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from fedcmr.data.cases import Case, Frame
-from fedcmr.data.nifti import open_nifti, take_frame
+from fedcmr.data.nifti import take_frame
+from fedcmr.data.unpacking import open_frame
 
 MUSCLE_G_PER_ML = 1.05
 NAMES = ("lv_edv", "lv_esv", "lv_ef", "lv_mass", "rv_edv", "rv_esv", "rv_ef")
@@ -33,5 +34,5 @@ def _labels(case: Case, frame: Frame) -> tuple[Tensor, float]:
     """Labels as stored, and ml in a voxel."""
     if frame.mask is None:
         raise ValueError(f"Case {case.id}: no mask of {frame.image}; expected one, for its measures.")
-    picture = take_frame(open_nifti(frame.mask), frame.mask, frame.index, may_be_constant=True)
+    picture = take_frame(open_frame(frame.mask, frame.index), frame.mask, frame.index, may_be_constant=True)
     return picture.voxels.round().to(torch.int16), math.prod(picture.spacing_mm) / 1000

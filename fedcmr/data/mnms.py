@@ -18,7 +18,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcmr.data.cases import VENDORS, Case, Frame, listed, vendor_client
+from fedcmr.data.cases import VENDORS, Case, Frame, listed, shown, vendor_client
+from fedcmr.data.files import folders_of, is_file
 from fedcmr.data.tables import match_rows, number, read_rows, release_folder, sex, whole_number
 
 TABLE = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
@@ -59,7 +60,7 @@ def read_mnms(root: Path) -> list[Case]:
     folders = _patient_folders(root)
     rows = read_rows(table, COLUMNS)
     match_rows(table, [row["External code"] for row in rows], folders)
-    lacking = [str(image) for code, folder in folders.items() if not (image := folder / f"{code}_sa.nii.gz").is_file()]
+    lacking = [str(image) for code, folder in folders.items() if not is_file(image := folder / f"{code}_sa.nii.gz")]
     if lacking:
         raise ValueError(f"Missing images: {listed(lacking)}. Restore them, or remove folder and row.")
     return [_case(row, folders[row["External code"]], root, table) for row in rows]
@@ -68,13 +69,12 @@ def read_mnms(root: Path) -> list[Case]:
 def _patient_folders(root: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for part in FOLDERS:
-        for folder in sorted((root / part).glob("*")):
-            if folder.is_dir() and folder.name in found:
+        for folder in folders_of(root / part):
+            if folder.name in found:
                 raise ValueError(
                     f"Duplicate patient {folder.name}: {found[folder.name]} and {folder}. Remove one of them."
                 )
-            if folder.is_dir():
-                found[folder.name] = folder
+            found[folder.name] = folder
     return found
 
 
@@ -84,13 +84,16 @@ def _case(row: Mapping[str, str], folder: Path, root: Path, table: Path) -> Case
     client = vendor_client(row["Vendor"], where)
     if row["VendorName"] and vendor_client(row["VendorName"], where) != client:
         raise ValueError(
-            f"{where}: vendor '{row['Vendor']}' contradicts its name '{row['VendorName']}'. Correct the row."
+            f"{where}: vendor '{shown(row['Vendor'])}' contradicts its name '{shown(row['VendorName'])}'. "
+            "Correct the row."
         )
     place = folder.parent.relative_to(root).as_posix()
     unlabelled = place == UNLABELED
     group = "" if unlabelled else row["Pathology"]
     if not unlabelled and group not in GROUPS:
-        raise ValueError(f"{where}: unknown group '{group}'; expected one of {', '.join(GROUPS)}. Correct the row.")
+        raise ValueError(
+            f"{where}: unknown group '{shown(group)}'; expected one of {', '.join(GROUPS)}. Correct the row."
+        )
     image = folder / f"{code}_sa.nii.gz"
     mask = None if unlabelled else folder / f"{code}_sa_gt.nii.gz"
     return Case(

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedcmr.data.cases import VENDORS, Case, Frame, listed, vendor_client
+from fedcmr.data.cases import VENDORS, Case, Frame, listed, shown, vendor_client
+from fedcmr.data.files import folders_of, is_file
 from fedcmr.data.tables import match_rows, read_rows, release_folder, whole_number
 
 TABLE = "dataset_information.csv"
@@ -46,12 +47,12 @@ def read_mnms2(root: Path) -> list[Case]:
     """
     root = release_folder(root, "MnM2", TABLE)
     table = root / TABLE
-    folders = {folder.name: folder for folder in sorted((root / "dataset").glob("*")) if folder.is_dir()}
+    folders = {folder.name: folder for folder in folders_of(root / "dataset")}
     rows = read_rows(table, COLUMNS)
     codes = [_code(row, table) for row in rows]
     match_rows(table, codes, folders)
     cases = [_case(code, row, folders[code], table) for code, row in zip(codes, rows, strict=True)]
-    lacking = [str(frame.image) for case in cases for frame in (case.ed, case.es) if not frame.image.is_file()]
+    lacking = [str(frame.image) for case in cases for frame in (case.ed, case.es) if not is_file(frame.image)]
     if lacking:
         raise ValueError(f"Missing images: {listed(lacking)}. Restore them, or remove folder and row.")
     return cases
@@ -68,7 +69,7 @@ def _case(code: str, row: Mapping[str, str], folder: Path, table: Path) -> Case:
     where = f"{table}, patient {code}"
     if row["DISEASE"] not in GROUPS:
         raise ValueError(
-            f"{where}: unknown group '{row['DISEASE']}'; expected one of {', '.join(GROUPS)}. Correct the row."
+            f"{where}: unknown group '{shown(row['DISEASE'])}'; expected one of {', '.join(GROUPS)}. Correct the row."
         )
     client = vendor_client(row["VENDOR"], where)
     ed, es = (

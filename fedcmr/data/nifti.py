@@ -6,23 +6,23 @@ backbone's training.
 """
 
 import io
-import math
-import zlib
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import torch
-from isal import igzip, isal_zlib
 from torch import Tensor
 
 from fedcmr.data.cases import Case, Frame
+from fedcmr.data.files import is_file
+from fedcmr.data.headers import Layout
+from fedcmr.data.unpacking import Opened, open_frame, open_nifti
 
 PIXEL_MM = (0.2, 5.0)
 SLICE_MM = (1.0, 30.0)
-GZIP, HEADER_BYTES = b"\x1f\x8b", 352
+FIELD_MM = (800.0, 800.0, 500.0)
+"""Widest picture along X, Y and Z: the widest bore there is, and the length over which magnets are even."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,7 @@ def read_pair(case: Case) -> tuple[Picture, Picture]:
         ed, es = take_frame(image, case.ed.image, case.ed.index), take_frame(image, case.es.image, case.es.index)
     else:
         ed, es = (
-            take_frame(open_nifti(frame.image, () if frame.index is None else (frame.index,)), frame.image, frame.index)
-            for frame in (case.ed, case.es)
+            take_frame(open_frame(frame.image, frame.index), frame.image, frame.index) for frame in (case.ed, case.es)
         )
     _refuse_other_grid(es, case.es.image, ed, case.ed.image)
     return ed, es
@@ -56,76 +55,25 @@ def read_mask(frame: Frame, picture: Picture) -> Tensor:
 
     Raises: ValueError where there is no mask, it cannot be read, or it lies on another grid.
     """
-    if frame.mask is None or not frame.mask.is_file():
+    if frame.mask is None or not is_file(frame.mask):
         raise ValueError(
             f"{frame.image}: found no mask {frame.mask or ''}; expected one. Use data.crop=image, which needs none."
         )
-    mask = take_frame(open_nifti(frame.mask), frame.mask, frame.index, may_be_constant=True)
+    mask = take_frame(open_frame(frame.mask, frame.index), frame.mask, frame.index, may_be_constant=True)
     _refuse_other_grid(mask, frame.mask, picture, frame.image)
     return mask.voxels.round().long()
 
 
-def open_nifti(file: Path, frames: Collection[int] = ()) -> nibabel.Nifti1Image:
-    """A NIfTI image. That the file is whole is found whichever frame is asked for, by the length that it says itself.
-
-    Args:
-        frames: of a 4-D image, those that will be taken; none for all. A compressed file is unpacked no further than
-            the last of them.
-    Raises: ValueError where the file is missing, truncated, damaged or not NIfTI.
-    """
-    try:
-        raw = file.read_bytes()
-        content, length = _unpacked(raw, frames) if raw[:2] == GZIP else (raw, len(raw))
-        image = nibabel.Nifti1Image.from_bytes(content)
-        header = image.header
-        end = _end(header)
-    except OSError as error:
-        raise ValueError(f"{file}: cannot be read ({error}); expected a NIfTI file. Copy it anew.") from error
-    except (EOFError, zlib.error, isal_zlib.error) as error:  # type: ignore[misc]  # its stub says an instance
-        raise ValueError(
-            f"{file}: truncated or damaged ({error}); expected a whole NIfTI file. Copy it anew."
-        ) from error
-    except (nibabel.spatialimages.HeaderDataError, nibabel.wrapstruct.WrapStructError, ValueError) as error:
-        raise ValueError(f"{file}: not a NIfTI file ({error}). Convert it to .nii.gz.") from error
-    if length < end:
-        raise ValueError(f"{file}: truncated, {length} bytes; its header promises {end}. Copy it anew.")
-    if header.get_data_dtype().kind not in "iuf":
-        raise ValueError(f"{file}: voxels of type {header.get_data_dtype()}; expected real numbers. Convert it.")
-    return image
-
-
-def _unpacked(raw: bytes, frames: Collection[int]) -> tuple[bytes, int]:
-    """The bytes of a gzip file as far as the last of these frames, and how many there are in all."""
-    stream = isal_zlib.decompressobj(wbits=31)
-    content = stream.decompress(raw, HEADER_BYTES)
-    header = nibabel.Nifti1Header.from_fileobj(io.BytesIO(content), check=False)
-    end = _end(header)
-    # the last four bytes of the file say its length; a truncated one ends in four others
-    if not frames or int.from_bytes(raw[-4:], "little") != end % 2**32:
-        content = igzip.decompress(raw)
-        return content, len(content)
-    shape = header.get_data_shape()
-    wanted = _end(header, min(max(frames) + 1, shape[3]) if len(shape) == 4 else None)
-    return content + stream.decompress(stream.unconsumed_tail, max(wanted - len(content), 1)), end
-
-
-def _end(header: nibabel.Nifti1Header, frames: int | None = None) -> int:
-    """Where the voxels end in the unpacked file, those of the first `frames` frames or all."""
-    shape = header.get_data_shape()
-    voxels = math.prod(shape if frames is None else (*shape[:3], frames))
-    return int(header["vox_offset"]) + voxels * header.get_data_dtype().itemsize
-
-
-def take_frame(image: nibabel.Nifti1Image, file: Path, index: int | None, may_be_constant: bool = False) -> Picture:
+def take_frame(image: Opened, file: Path, index: int | None, may_be_constant: bool = False) -> Picture:
     """One frame of an open image.
 
     Args:
-        index: frame of a 4-D image, from 0; None for a 3-D image.
+        index: frame of a 4-D image, from 0, among those that it was opened for; None for a 3-D image.
     Raises: ValueError where the image has not the axes that `index` asks for, fewer than two voxels along one of X,
-        Y, Z, the frame is out of range, the spacing is no length, or voxels are NaN, infinite or (unless
-        `may_be_constant`) all equal.
+        Y, Z, the frame is out of range, the spacing is no length, the picture is wider than a scanner, or voxels are
+        NaN, infinite, too far apart for float32 or (unless `may_be_constant`) all equal.
     """
-    shape = image.shape
+    shape = image.layout.shape
     wanted = 3 if index is None else 4
     if len(shape) != wanted or min(shape[:3]) < 2:
         asked = "3-D (x, y, slices)" if index is None else "4-D (x, y, slices, frames)"
@@ -135,20 +83,43 @@ def take_frame(image: nibabel.Nifti1Image, file: Path, index: int | None, may_be
         raise ValueError(
             f"{file}: frame {index} is out of range; the file has frames 0 to {shape[3] - 1}. Correct the table."
         )
-    spacing = tuple(float(length) for length in image.header.get_zooms()[:3])
-    for length, (least, most), axis in zip(spacing, (PIXEL_MM, PIXEL_MM, SLICE_MM), "xyz", strict=True):
+    spacing = (image.layout.pixdim[0], image.layout.pixdim[1], image.layout.pixdim[2])
+    _check_field(file, shape, spacing)
+    voxels = _numbers(image.layout, image.frames[index or 0])
+    bad = int((~torch.isfinite(voxels)).sum())
+    if bad:
+        raise ValueError(f"{file}: {bad} voxels are NaN or infinite; expected finite numbers. Export the image anew.")
+    least, most = voxels.min(), voxels.max()
+    if not bool(torch.isfinite(most - least)):
+        raise ValueError(
+            f"{file}: voxels from {float(least):g} to {float(most):g}; expected a range that a 32-bit number holds. "
+            "Export the image anew."
+        )
+    if not may_be_constant and bool(least == most):
+        raise ValueError(f"{file}: every voxel is {float(least):g}; expected an image. Export it anew.")
+    return Picture(voxels, spacing)
+
+
+def _check_field(file: Path, shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> None:
+    ranges = (PIXEL_MM, PIXEL_MM, SLICE_MM)
+    for axis, size, length, (least, most), widest in zip("xyz", shape[:3], spacing_mm, ranges, FIELD_MM, strict=True):
         if not least <= length <= most:
             raise ValueError(
                 f"{file}: pixdim along {axis} is {length:g} mm; expected {least:g} to {most:g}. Correct the header."
             )
-    stored = image.dataobj[..., index] if index is not None else image.dataobj[...]
-    voxels = torch.from_numpy(np.ascontiguousarray(stored, dtype=np.float32))
-    bad = int((~torch.isfinite(voxels)).sum())
-    if bad:
-        raise ValueError(f"{file}: {bad} voxels are NaN or infinite; expected finite numbers. Export the image anew.")
-    if not may_be_constant and bool(voxels.min() == voxels.max()):
-        raise ValueError(f"{file}: every voxel is {float(voxels.min()):g}; expected an image. Export it anew.")
-    return Picture(voxels, (spacing[0], spacing[1], spacing[2]))
+        if size * length > widest:
+            raise ValueError(
+                f"{file}: {size} voxels of {length:g} mm along {axis} are {size * length:g} mm; expected at most "
+                f"{widest:g}, the widest that a scanner sees. Correct the header."
+            )
+
+
+def _numbers(layout: Layout, stored: bytes) -> Tensor:
+    """(X, Y, Z) float32 of a frame as stored; what float32 cannot hold becomes infinite."""
+    spec = (layout.shape[:3], layout.dtype, 0, layout.slope, layout.inter)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = nibabel.arrayproxy.ArrayProxy(io.BytesIO(stored), spec)[...]
+        return torch.from_numpy(np.ascontiguousarray(scaled, dtype=np.float32))
 
 
 def _refuse_other_grid(one: Picture, one_file: Path, other: Picture, other_file: Path) -> None:

@@ -19,6 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fedcmr.data.files import reading, status_of
+
 TENSOR = "volume"
 CHECKSUM = "sha256"
 
@@ -32,21 +34,16 @@ class Store:
     def content(self, file: Path) -> str:
         """SHA-256 of a file's bytes, which are read only if path, size or time of change are new.
 
-        Raises: ValueError where the file is missing.
+        Raises: ValueError as `files.reading`; where its bytes are known, as `files.status_of`.
         """
         path = file.absolute()
-        try:
-            stat = path.stat()
-        except OSError as error:
-            raise ValueError(
-                f"{file}: cannot be read ({error.strerror}); expected an image. Restore the file."
-            ) from error
-        seen = {"path": str(path), "size": stat.st_size, "changed_ns": stat.st_mtime_ns}
+        status = status_of(path, "an image")
+        seen = {"path": str(path), "size": status.st_size, "changed_ns": status.st_mtime_ns}
         note = self.folder / "files" / f"{digest(str(path))[:32]}.json"
         known = _read_note(note)
         if {key: known.get(key) for key in seen} == seen and isinstance(known.get(CHECKSUM), str):
             return str(known[CHECKSUM])
-        with path.open("rb") as stream:
+        with reading(path, "an image") as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()
         write_whole(note, json.dumps(seen | {CHECKSUM: content}, sort_keys=True).encode())
         return content
@@ -71,7 +68,8 @@ class Store:
 
 def digest(text: str) -> str:
     """SHA-256 of a text, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    # a folder's name may hold bytes that are no text
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def checksum(volume: Tensor) -> str:

@@ -3,20 +3,28 @@
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from fedcmr.data.cases import listed
+from fedcmr.data.cases import listed, repeated, shown
+from fedcmr.data.files import is_there, reading
 
 UNKNOWN = ("", "nan", "na", "n/a", "none", "unknown")
+MOST_BYTES = 2**22
+"""Of a text: a hundred times the greatest table of the three data sets. Our choice."""
 
 
 def read_text(file: Path) -> str:
-    """A text file in UTF-8, with or without byte-order mark. Raises: ValueError where it is missing or not text."""
+    """A text file in UTF-8, with or without byte-order mark.
+
+    Raises: ValueError where it is missing, too long or not text.
+    """
+    with reading(file, "text", MOST_BYTES) as stream:
+        content = stream.read(MOST_BYTES)
     try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: cannot be read as text ({error}). Restore the file.") from error
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: cannot be read as text ({error}). Save it as UTF-8.") from error
 
 
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -24,18 +32,18 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
     Args:
         columns: names that must be in the header; others are read too.
-    Raises: ValueError where the file is missing, a column is missing, a row has another number of fields, or there is
-        no row.
+    Raises: ValueError where the file is missing, a column is missing or there twice, a row has another number of
+        fields or cannot be told from the next, or there is no row.
     """
-    text = read_text(file)
-    header = text.partition("\n")[0]
-    lines = csv.reader(io.StringIO(text), delimiter=";" if header.count(";") > header.count(",") else ",")
+    lines = _lines(file, read_text(file))
     names = [name.strip() for name in next(lines, [])]
     missing = [name for name in columns if name not in names]
     if missing:
-        raise ValueError(
-            f"{file}: found columns {', '.join(names)}; missing {', '.join(missing)}. Restore the official table."
-        )
+        found = listed([shown(name) for name in names], most=2 * len(columns))
+        raise ValueError(f"{file}: found columns {found}; missing {', '.join(missing)}. Restore the official table.")
+    twice = [name for name in repeated(names) if name in columns]
+    if twice:
+        raise ValueError(f"{file}: found column {', '.join(twice)} more than once. Restore the official table.")
     rows = []
     for number_of_line, fields in enumerate(lines, start=2):
         if not any(field.strip() for field in fields):
@@ -50,6 +58,17 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
+def _lines(file: Path, text: str) -> Iterator[list[str]]:
+    header = text.partition("\n")[0]
+    lines = csv.reader(io.StringIO(text), delimiter=";" if header.count(";") > header.count(",") else ",")
+    try:
+        yield from lines
+    except csv.Error as error:
+        raise ValueError(
+            f"{file}, line {lines.line_num}: no row of a table ({error}). Are its quotes closed? Correct the line."
+        ) from error
+
+
 def release_folder(root: Path, inner: str, holds: str) -> Path:
     """The folder of a release, be it `root` or, as its archive unpacks, `root/inner`.
 
@@ -58,7 +77,7 @@ def release_folder(root: Path, inner: str, holds: str) -> Path:
     Raises: ValueError where neither holds it.
     """
     for folder in (root, root / inner):
-        if (folder / holds).exists():
+        if is_there(folder / holds):
             return folder
     raise ValueError(f"{root}: found no '{holds}', there or in '{inner}'. Set data.root to the folder that holds it.")
 
@@ -73,7 +92,7 @@ def number(text: str, where: str, least: float, most: float) -> float | None:
         value = math.nan
     if not least <= value <= most:
         raise ValueError(
-            f"{where}: found '{text}'; expected a number from {least:g} to {most:g}, or nothing. Correct it."
+            f"{where}: found '{shown(text)}'; expected a number from {least:g} to {most:g}, or nothing. Correct it."
         )
     return value
 
@@ -84,8 +103,9 @@ def whole_number(text: str, where: str) -> int:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not value.is_integer():
-        raise ValueError(f"{where}: found '{text}'; expected a whole number. Correct it.")
+    # beyond 2^53 a float is no longer every whole number
+    if not value.is_integer() or abs(value) > 2**53:
+        raise ValueError(f"{where}: found '{shown(text)}'; expected a whole number. Correct it.")
     return int(value)
 
 
@@ -95,7 +115,7 @@ def sex(text: str, where: str) -> str:
     if word.lower() in UNKNOWN:
         return ""
     if word not in ("M", "F"):
-        raise ValueError(f"{where}: found '{text}'; expected M, F or nothing. Correct it.")
+        raise ValueError(f"{where}: found '{shown(text)}'; expected M, F or nothing. Correct it.")
     return word
 
 
@@ -109,11 +129,11 @@ def match_rows(table: Path, rows: Sequence[str], folders: Mapping[str, Path]) ->
     Raises: ValueError, naming up to ten codes of each kind: rows given twice, rows without files, files without a
         row.
     """
-    twice = sorted({code for code in rows if rows.count(code) > 1})
+    twice = repeated(rows)
     no_files = sorted(set(rows) - set(folders))
     no_row = sorted(set(folders) - set(rows))
     faults = [
-        f"{len(codes)} {what}: {listed(codes)}"
+        f"{len(codes)} {what}: {listed([shown(code) for code in codes])}"
         for codes, what in (
             (twice, "duplicate patients"),
             (no_files, "rows without files"),

@@ -60,10 +60,16 @@ def find_twins(cases: Sequence[Case], volumes: Volumes) -> Twins:
 
     The heart is looked at unblanked and cropped by the images, whatever the preprocessing of `volumes`. The answer is
     kept beside the volumes under a key of their content, so that it is worked out once: 0.2 ms a pair.
+
+    Raises: ValueError naming the cases whose images cannot be prepared.
     """
     plain = volumes.under(Preprocessing())
     ordered = sorted(cases, key=lambda case: case.id)
-    content = [f"{case.id} {plain.key(case)}" for case in ordered]
+    try:
+        content = [f"{case.id} {plain.key(case)}" for case in ordered]
+    except ValueError:
+        plain.prepare(ordered)  # names every case that cannot be prepared, not the first alone
+        raise
     place = volumes.folder / "twins" / f"{digest(_settings() + ' '.join(content))}.json"
     try:
         return [(str(one), str(other), float(r)) for one, other, r in json.loads(place.read_text())]

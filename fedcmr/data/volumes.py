@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fedcmr.data.applying import apply, apply_to_masks, extent
 from fedcmr.data.cases import Case, cache_root, listed
+from fedcmr.data.files import is_file
 from fedcmr.data.masks import VERSION, prepare_masks
 from fedcmr.data.preparing import WINDOW, Geometry, Preprocessing, place, prepare, prepare_placed
 from fedcmr.data.store import CHECKSUM, Store, digest
@@ -134,7 +135,7 @@ class Volumes:
         """A hash of what the masks are made of: the volume's own, the masks' bytes and what their values mean."""
         contents = []
         for frame in (case.ed, case.es):
-            if frame.mask is None or not frame.mask.is_file():
+            if frame.mask is None or not is_file(frame.mask):
                 raise ValueError(
                     f"Case {case.id}: no mask of {frame.image}; expected one of ED and one of ES. "
                     "Choose a data set with masks, or leave out what learns from them."

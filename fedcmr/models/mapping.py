@@ -55,6 +55,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        # the library's own words would advise to unpickle whatever the file holds
+        raise ValueError(
+            f"{path}: holds something else than tensors, and nothing else is unpickled. Save them as .safetensors."
+        ) from error
     except UNREADABLE as error:
         raise ValueError(f"{path}: not a readable checkpoint ({error}). Was it cut off?") from error
     tensors = loaded.get("model") if isinstance(loaded, dict) else None

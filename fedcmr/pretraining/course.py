@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
@@ -17,6 +18,7 @@ from fedcmr.config import Config
 from fedcmr.data.preparing import Preprocessing
 from fedcmr.data.volumes import Volumes
 from fedcmr.federation.trainers import quiet
+from fedcmr.models.mapping import UNREADABLE
 from fedcmr.models.threads import one_thread
 from fedcmr.pretraining.card import CARD, WEIGHTS, begin_card, read_card, write_weights
 from fedcmr.pretraining.images import ImageData
@@ -71,17 +73,17 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
 
     Args:
         config: the resolved configuration, for W&B.
-    Raises: ValueError where training diverges; KeyboardInterrupt where it is interrupted.
+    Raises: ValueError where training diverges or the checkpoint is none; KeyboardInterrupt where it is interrupted.
     """
     knobs = material.knobs
     learner, data = Learner(material.model(), knobs), ImageData(material.images(), knobs.batch, knobs.workers)
     log = training_logger(folder, folder.name, config) if _is_first() else None
     teller = Teller(console, folder, material.shown(), knobs.picture_every, log)
-    saved = sorted((folder / STATE).glob("*.ckpt"))
+    saved = _newest(folder / STATE)
     trainer, handler = _trainer(material, folder, teller), signal.getsignal(signal.SIGINT)
     try:
         with one_thread(), quiet():
-            trainer.fit(learner, data, ckpt_path=saved[-1] if saved else None, weights_only=True)
+            trainer.fit(learner, data, ckpt_path=saved, weights_only=True)
     except SystemExit as end:
         # so Lightning ends a training that was interrupted, deaf to further interrupts
         signal.signal(signal.SIGINT, handler)
@@ -90,6 +92,29 @@ def train(material: Material, folder: Path, console: Console, config: Mapping[st
         if log is not None:
             log.experiment.finish()
     return learner
+
+
+def _newest(folder: Path) -> Path | None:
+    """The newest checkpoint; None where there is none.
+
+    Lightning keeps its own in a pickle. This one is the user's own file, and still nothing is built from it but tensors
+    and plain values. It is read once beforehand, so that a bad one is refused by name.
+    Raises: ValueError where it cannot be read so.
+    """
+    saved = sorted(folder.glob("*.ckpt"))
+    if not saved:
+        return None
+    try:
+        found = torch.load(saved[-1], map_location="cpu", weights_only=True)
+        fault = "" if isinstance(found, dict) and {"state_dict", "curves"} <= found.keys() else "other contents"
+    except UNREADABLE as error:
+        fault = type(error).__name__
+    if fault:
+        raise ValueError(
+            f"{saved[-1]}: no checkpoint of a pre-training ({fault}); nothing but tensors and plain values is read "
+            "from it. Remove it to begin the training anew."
+        )
+    return saved[-1]
 
 
 def _trainer(material: Material, folder: Path, teller: Teller) -> Trainer:

@@ -2,7 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from fedcmr.data.cases import VENDORS, Case, Frame, cache_root, client_name, listed, refuse_duplicates, vendor_client
+from fedcmr.data.cases import (
+    VENDORS,
+    Case,
+    Frame,
+    cache_root,
+    client_name,
+    listed,
+    refuse_duplicates,
+    repeated,
+    shown,
+    vendor_client,
+)
 
 FRAME = Frame(Path("image.nii.gz"), None, None)
 
@@ -73,6 +84,16 @@ def test_duplicate_patients_are_named():
 
 def test_names_are_listed_up_to_ten():
     assert listed([str(number) for number in range(12)]) == "0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more"
+
+
+def test_what_stands_more_than_once_is_named_once():
+    assert repeated(["b", "a", "b", "c", "a", "b"]) == ["a", "b"]
+
+
+def test_a_word_of_a_file_is_shown_short_and_does_nothing_to_a_terminal():
+    assert shown("Größe 3") == "Größe 3"
+    assert shown("\x1b[2Ja\nb\0\u202e") == r"\x1b[2Ja\nb\x00\u202e"
+    assert shown("x" * 100) == "x" * 60 + "… and 40 characters more"
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):

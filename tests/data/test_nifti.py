@@ -1,5 +1,4 @@
 import gzip
-import math
 from pathlib import Path
 
 import nibabel
@@ -11,7 +10,8 @@ from made_data import SHAPE, SPACING_MM, Heart, Row, make_acdc, make_mnms, write
 from fedcmr.data.acdc import read_acdc
 from fedcmr.data.cases import Case, Frame
 from fedcmr.data.mnms import read_mnms
-from fedcmr.data.nifti import open_nifti, read_mask, read_pair, take_frame
+from fedcmr.data.nifti import read_mask, read_pair, take_frame
+from fedcmr.data.unpacking import open_nifti
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "mnms_sample"
 
@@ -64,17 +64,6 @@ def test_a_truncated_file_is_refused_though_the_frame_asked_for_is_whole(tmp_pat
     file.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(ValueError, match=r"cine\.nii.*truncated.*Copy it anew"):
         read_pair(case_of(file, 0))
-
-
-def test_no_more_is_unpacked_than_the_frames_asked_for(tmp_path, monkeypatch):
-    file = tmp_path / "cine.nii.gz"
-    voxels = np.random.default_rng(0).integers(0, 999, size=(*SHAPE, 6)).astype(np.int16)
-    write_nifti(file, voxels)
-    monkeypatch.setattr("fedcmr.data.nifti.igzip.decompress", None)
-    image = open_nifti(file, (0, 2))
-    frame = math.prod(SHAPE) * 2
-    assert len(image.file_map["image"].fileobj.getvalue()) == 352 + 3 * frame
-    assert torch.equal(take_frame(image, file, 2).voxels, torch.from_numpy(voxels[..., 2]).float())
 
 
 def test_a_compressed_file_in_two_parts_is_read(tmp_path):
@@ -138,6 +127,34 @@ def test_a_constant_image_is_refused(tmp_path):
 def test_a_spacing_that_is_no_length_is_refused(tmp_path):
     write_nifti(tmp_path / "image.nii.gz", Heart().frame("ED")[0], (0.001, 0.001, 0.01))
     with pytest.raises(ValueError, match=r"pixdim along x is 0.001 mm; expected 0.2 to 5"):
+        read_pair(case_of(tmp_path / "image.nii.gz"))
+
+
+@pytest.mark.parametrize("lengths", [(0, 3, 10), (3, np.nan, 10), (3, 3, np.inf), (3, 3, 0)])
+def test_a_spacing_that_says_nothing_is_refused_and_not_made_up(tmp_path, lengths):
+    image = nibabel.Nifti1Image(Heart().frame("ED")[0], np.diag((*SPACING_MM, 1.0)))
+    image.header["pixdim"][1:4] = lengths
+    image.header["vox_offset"] = 352  # nibabel would put it there on writing, and 1 mm in the place of 0
+    (tmp_path / "image.nii").write_bytes(image.header.binaryblock + bytes(4) + image.dataobj.tobytes(order="F"))
+    with pytest.raises(ValueError, match=r"pixdim along . is (0|nan|inf) mm; expected"):
+        read_pair(case_of(tmp_path / "image.nii"))
+
+
+def test_a_picture_wider_than_any_scanner_is_refused(tmp_path):
+    write_nifti(
+        tmp_path / "image.nii.gz", np.arange(300 * 10 * 4, dtype=np.int16).reshape(300, 10, 4), (3.0, 3.0, 10.0)
+    )
+    with pytest.raises(ValueError, match=r"300 voxels of 3 mm along x are 900 mm; expected at most 800"):
+        read_pair(case_of(tmp_path / "image.nii.gz"))
+
+
+def test_voxels_whose_range_32_bits_cannot_hold_are_refused(tmp_path):
+    voxels = np.where(Heart().frame("ED")[0] > 200, 3e38, -3e38).astype(np.float32)
+    write_nifti(tmp_path / "image.nii.gz", voxels)
+    with pytest.raises(ValueError, match=r"voxels from -3e\+38 to 3e\+38; expected a range that a 32-bit number holds"):
+        read_pair(case_of(tmp_path / "image.nii.gz"))
+    write_nifti(tmp_path / "image.nii.gz", voxels.astype(np.float64) * 1e9)
+    with pytest.raises(ValueError, match="7200 voxels are NaN or infinite"):
         read_pair(case_of(tmp_path / "image.nii.gz"))
 
 

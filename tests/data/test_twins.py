@@ -100,3 +100,11 @@ def test_two_codes_of_acdc_are_one_patient(tmp_path):
     cases = [case for case in read_acdc(REAL) if case.id in ("patient073", "patient074", "patient075", "patient076")]
     twins = find_twins(cases, Volumes(Preprocessing(), tmp_path))
     assert [(one, other) for one, other, _ in twins] == [("patient074", "patient076")]
+
+
+def test_every_case_that_cannot_be_read_is_named_and_not_the_first_alone(tmp_path):
+    cases = read_acdc(make_acdc(tmp_path / "acdc", ["NOR", "DCM", "RV"]))
+    for case in cases[1:]:
+        case.es.image.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2 cases cannot be prepared: .*patient002_frame03.*patient003_frame03"):
+        find_twins(cases, Volumes(Preprocessing(), tmp_path / "cache"))

@@ -8,12 +8,13 @@ from pathlib import Path
 import matplotlib as mpl
 
 mpl.use("Agg")
-import nibabel as nib
 import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from fedcmr.data.cases import Case, Frame
+from fedcmr.data.nifti import take_frame
+from fedcmr.data.unpacking import open_frame
 
 WINDOW_MM = 170.0
 LEVELS = (("base", 0.25), ("middle", 0.5), ("apex", 0.85))
@@ -75,6 +76,5 @@ def _base_is_last(mask: NDArray[np.float32], labels: tuple[int, int, int]) -> bo
 
 
 def _volume(file: Path, index: int | None) -> tuple[NDArray[np.float32], float]:
-    stored = nib.Nifti1Image.from_filename(file)
-    voxels = stored.dataobj[..., index] if index is not None else stored.dataobj
-    return np.asarray(voxels, dtype=np.float32), float(stored.header.get_zooms()[0])
+    picture = take_frame(open_frame(file, index), file, index, may_be_constant=True)
+    return picture.voxels.numpy(), picture.spacing_mm[0]
