@@ -14,8 +14,7 @@ from pathlib import Path
 from fedcmr.data.cases import listed, shown
 
 MOST_BYTES = 2**31
-"""Of an image, on disk as well as unpacked: 512 x 512 x 20 voxels of 8 bytes in 50 frames; the greatest short-axis cine
-of the three data sets has a quarter of that. Our choice."""
+"""Of an image, on disk as well as unpacked: 512 x 512 x 20 voxels of 8 bytes in 50 frames. Our choice."""
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from fedcmr.data.files import is_there, reading
 
 UNKNOWN = ("", "nan", "na", "n/a", "none", "unknown")
 MOST_BYTES = 2**22
-"""Of a text: a hundred times the greatest table of the three data sets. Our choice."""
+"""Of a text: M&Ms' table of 375 patients takes about 30 kB. Our choice."""
 
 
 def read_text(file: Path) -> str:
