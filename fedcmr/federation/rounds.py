@@ -141,6 +141,7 @@ def rounds(
             raise TooFewClientsError(_too_few(number, len(updates), rules.min_clients, refused, absences))
         weights = strategy.weigh(updates, done)
         sent, memory = strategy.combine(updates, weights, server)
+        aggregation = metered(updates, weights, server)
         visited = {handover.client for handover in handovers}
         down = {client: size for client, size in engine.sent_bytes(server).items() if client in visited}
         server = Server(number, sent, memory)
@@ -156,7 +157,7 @@ def rounds(
             refused=tuple(refused),
             private_hashes=_hashes(done, updates),
             fold=fold,
-            aggregation=metered(updates, weights, server),
+            aggregation=aggregation,
             absent=tuple(sorted(absences, key=lambda one: one.client)),
         )
         done.append(closed)

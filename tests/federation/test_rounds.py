@@ -132,6 +132,12 @@ def test_a_round_writes_down_what_the_journal_needs() -> None:
     assert two.round.refused == ()
 
 
+def test_how_alike_updates_point_is_told_from_what_was_sent() -> None:
+    # changes 0.1, -3 and 1/3 of one number: one of three pairs points alike, two do not
+    for closing in closed(run(AddingEngine())):
+        assert closing.round.aggregation["cosine"] == pytest.approx(-1 / 3)
+
+
 def test_the_order_in_which_clients_arrive_changes_nothing() -> None:
     forwards = closed(run(AddingEngine()))
     backwards = closed(run(AddingEngine(order=("Siemens", "GE", "Philips"))))
