@@ -7,6 +7,7 @@ In: the bytes are read back and compared with what the server expects; an update
 import json
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -16,6 +17,9 @@ from safetensors.torch import load, save
 from fedcmr.messages import Scores, Update
 from fedcmr.strategy.roles import Role
 from fedcmr.tensors import TensorName, Tensors
+
+MOST_CASES, MOST_SCORES, LONGEST_HASH, SHOWN = 10**9, 100, 200, 100
+"""Bounds on what a client says of itself, far above what any honest one says: our choice."""
 
 
 class LeakError(RuntimeError):
@@ -61,10 +65,12 @@ def let_in(payload: bytes, client: str, round: int, expected: Tensors) -> Update
     """
     tensors, said = _unpack_or_refuse(payload)
     if said.get("client") != client or said.get("round") != round:
-        raise RefusedError(f"signed {said.get('client')}, round {said.get('round')}; expected {client}, round {round}")
+        signed = f"{_short(said.get('client'))}, round {_short(said.get('round'))}"
+        raise RefusedError(f"signed {signed}; expected {client}, round {round}")
     missing, surplus = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing or surplus:
-        raise RefusedError(f"missing {missing[:3]}, unexpected {surplus[:3]} of {len(expected)} shared tensors")
+        met = f"missing {_short(missing[:3])}, unexpected {_short(surplus[:3])}"
+        raise RefusedError(f"{met} of {len(expected)} shared tensors")
     for name, tensor in tensors.items():
         wanted = expected[name]
         if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
@@ -126,21 +132,28 @@ def unpack(payload: bytes) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
 def _unpack_or_refuse(payload: bytes) -> tuple[dict[str, torch.Tensor], dict]:
     try:
         return unpack(payload)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RefusedError(f"{len(payload)} bytes that are no update ({type(error).__name__})") from error
 
 
 def _reported_or_refuse(said: Mapping[str, object]) -> tuple[int, Scores, str]:
     """Cases, scores and hash, as plain as they have to be."""
     cases, scores, private_hash = said.get("cases"), said.get("scores"), said.get("private_hash")
-    if not isinstance(cases, int) or isinstance(cases, bool) or cases < 1:
-        raise RefusedError(f"trained on {cases} cases, expected at least 1")
-    if not isinstance(scores, dict) or not all(_is_score(value) for value in scores.values()):
-        raise RefusedError(f"scores {scores}, expected finite numbers or null by name")
-    if not isinstance(private_hash, str):
-        raise RefusedError(f"private_hash {private_hash}, expected text")
+    if not isinstance(cases, int) or isinstance(cases, bool) or not 1 <= cases <= MOST_CASES:
+        raise RefusedError(f"trained on {_short(cases)} cases, expected 1 to {MOST_CASES:,}")
+    if not isinstance(scores, dict) or len(scores) > MOST_SCORES or not all(map(_is_score, scores.values())):
+        raise RefusedError(f"scores {_short(scores)}, expected finite numbers or null by name, at most {MOST_SCORES}")
+    if not isinstance(private_hash, str) or len(private_hash) > LONGEST_HASH:
+        raise RefusedError(f"private_hash {_short(private_hash)}, expected text of at most {LONGEST_HASH} characters")
     return cases, scores, private_hash
 
 
 def _is_score(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and math.isfinite(value))
+    # compared as they are: a whole number of hundreds of digits is none that math could look at
+    return value is None or (isinstance(value, int | float) and -sys.float_info.max <= value <= sys.float_info.max)
+
+
+def _short(value: object) -> str:
+    """What a client said, in a line of the server's journal."""
+    said = ascii(value)
+    return said if len(said) <= SHOWN else f"{said[:SHOWN]}…"

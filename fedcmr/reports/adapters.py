@@ -50,7 +50,7 @@ def read_adapters(file: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
         with safe_open(file, framework="pt") as opened:
             metadata = {key: json.loads(value) for key, value in (opened.metadata() or {}).items()}
             return {name: opened.get_tensor(name) for name in opened.keys()}, metadata  # noqa: SIM118
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is no adapter of a run, or damaged ({error}).") from error
 
 

@@ -73,8 +73,8 @@ def test_a_folded_delta_never_passes_the_door() -> None:
 
 
 WRONG = {
-    "signed by another": (payload(EXPECTED, client="Siemens"), "signed Siemens, round 2; expected GE, round 2"),
-    "of another round": (payload(EXPECTED, round=1), "signed GE, round 1"),
+    "signed by another": (payload(EXPECTED, client="Siemens"), "signed 'Siemens', round 2; expected GE, round 2"),
+    "of another round": (payload(EXPECTED, round=1), "signed 'GE', round 1"),
     "a tensor short": (payload({"head.cls.bias": torch.zeros(2)}), r"missing \['q.branches.global.A'\]"),
     "a tensor more": (payload({**EXPECTED, "q.delta": torch.zeros(1)}), r"unexpected \['q.delta'\]"),
     "another shape": (
@@ -85,8 +85,15 @@ WRONG = {
     "NaN": (payload({**EXPECTED, "head.cls.bias": torch.tensor([0.0, float("nan")])}), "'head.cls.bias' holds values"),
     "infinite": (payload({**EXPECTED, "head.cls.bias": torch.tensor([0.0, float("inf")])}), "not finite"),
     "no cases": (payload(EXPECTED, cases=0), "trained on 0 cases"),
-    "cases that are no number": (payload(EXPECTED, cases="many"), "trained on many cases"),
+    "cases that are no number": (payload(EXPECTED, cases="many"), "trained on 'many' cases"),
     "cases that are true": (payload(EXPECTED, cases=True), "trained on True cases"),
+    "more cases than people live": (payload(EXPECTED, cases=10**400), "expected 1 to 1,000,000,000"),
+    "a score beyond all numbers": (payload(EXPECTED, scores={"auroc": 10**400}), "scores"),
+    "a thousand scores": (payload(EXPECTED, scores={str(i): 0.5 for i in range(1000)}), "at most 100"),
+    "a hash that is a book": (payload(EXPECTED, private_hash="x" * 10**6), r"private_hash '\w{99}…, expected"),
+    "another's name that is a book": (payload(EXPECTED, client="x" * 10**6), r"signed '\w{99}…, round 2"),
+    "a tensor whose name is a book": (payload({**EXPECTED, "x" * 10**4: torch.zeros(1)}), r"unexpected \['\w{98}…"),
+    "metadata that never end": (save(EXPECTED, metadata={"said": "[" * 10**5}), "no update"),
     "scores that are no scores": (payload(EXPECTED, scores=[1]), "scores"),
     "a score that is text": (payload(EXPECTED, scores={"auroc": "high"}), "scores"),
     "a score that is NaN": (payload(EXPECTED, scores={"auroc": float("nan")}), "scores"),
