@@ -107,7 +107,7 @@ def test_copied_bytes_of_an_old_update_are_refused_at_the_door() -> None:
         told = list(rounds(PLAIN.strategy, copying, 2, copying.initial(), (), 0))
     second = [event for event in told if isinstance(event, Closed)][1]
     (refusal,) = second.round.refused
-    assert (refusal.client, refusal.reason) == (BAD, f"signed {BAD}, round 1; expected {BAD}, round 2")
+    assert (refusal.client, refusal.reason) == (BAD, f"signed '{BAD}', round 1; expected {BAD}, round 2")
 
 
 def test_without_an_attack_nothing_changes() -> None:
