@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fedcmr.arguments import guarded
 
-TAKES: Mapping[str, str] = {"tiny": "about five minutes", "base": "about an hour, and 5 GB of memory"}
+TAKES: Mapping[str, str] = {"tiny": "about five minutes", "base": "about an hour and a quarter, and 5 GB of memory"}
 """Size of the backbone -> what to expect of three repeats on one core."""
 
 

@@ -1,5 +1,6 @@
 """Low-rank branches beside the linear layers of a frozen backbone: put in, silenced, mixed, merged and taken back."""
 
+import functools
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -110,8 +111,14 @@ def factors(backbone: Backbone) -> dict[str, nn.Parameter]:
         for branch, pair in layer.branches.items():
             assert isinstance(pair, LowRank)
             for factor in FACTORS:
-                found[str(TensorName(path, "factor", branch=branch, factor=factor))] = getattr(pair, factor)
+                found[_factor_name(path, branch, factor)] = getattr(pair, factor)
     return found
+
+
+@functools.lru_cache(maxsize=2**14)
+def _factor_name(path: str, branch: str, factor: str) -> str:
+    """Asked for many times in a visit, and the same each time."""
+    return str(TensorName(path, "factor", branch=branch, factor=factor))
 
 
 def gates(backbone: Backbone) -> dict[str, nn.Parameter]:
