@@ -21,6 +21,10 @@ class Replay:
     refusals: Named = field(default_factory=dict)
     unscored: Named = field(default_factory=dict)
 
+    def covers(self, fold: int, number: int) -> bool:
+        """Whether this round stands in the journal, and with it everybody who is refused."""
+        return (fold, number) in self.refusals
+
     def absent(self, fold: int, number: int) -> list[Absence]:
         """Who does not visit in this round, in the order of names."""
         return [Absence(client, number, cause) for client, cause in self._of(self.absences, fold, number)]

@@ -136,7 +136,7 @@ def rounds(
                 handovers.append(answer)
                 yield Visited(answer, number)
         handovers.sort(key=lambda handover: handover.client)
-        updates, refused = _admit(handovers, engine, server, rules, rules.replay.refused(fold, number))
+        updates, refused = _admit(handovers, engine, server, rules, fold)
         if len(updates) < rules.min_clients:
             raise TooFewClientsError(_too_few(number, len(updates), rules.min_clients, refused, absences))
         weights = strategy.weigh(updates, done)
@@ -165,10 +165,11 @@ def rounds(
 
 
 def _admit(
-    handovers: Sequence[Handover], engine: Engine, server: Server, rules: Rules, before: Sequence[Refusal]
+    handovers: Sequence[Handover], engine: Engine, server: Server, rules: Rules, fold: int
 ) -> tuple[list[Update], list[Refusal]]:
     """Who is let in, and who is not: for its own sake, for the others', or because it was not in the run repeated."""
-    updates, refused, number = [], {refusal.client: refusal for refusal in before}, server.round + 1
+    updates, number = [], server.round + 1
+    refused = {refusal.client: refusal for refusal in rules.replay.refused(fold, number)}
     for handover in handovers:
         try:
             if handover.client not in refused:
@@ -176,7 +177,8 @@ def _admit(
                 updates.append(let_in(handover.payload, handover.client, number, expected))
         except RefusedError as error:
             refused[handover.client] = Refusal(handover.client, number, str(error))
-    far = far_off(updates, server.sent, rules.norm_bound)
+    # in a run repeated the lengths were judged beside those of whoever is refused here beforehand
+    far = {} if rules.replay.covers(fold, number) else far_off(updates, server.sent, rules.norm_bound)
     refused |= {client: Refusal(client, number, reason) for client, reason in far.items()}
     kept = [update for update in updates if update.client not in far]
     return kept, [refused[client] for client in sorted(refused)]

@@ -17,9 +17,8 @@ def chosen_round(rounds: Sequence[Round], view: str = "personal") -> int:
     if not rounds:
         raise ValueError("No round to choose from; expected at least one.")
     clients = {client for closed in rounds for client in closed.scores}
-    whole = [
-        closed for closed in rounds if closed.scores.keys() == clients
-    ]  # without a client others would be compared
+    # a round that lacks a client's scores would be compared by other patients
+    whole = [closed for closed in rounds if closed.scores.keys() == clients]
     losses = {closed.number: pooled_log_loss(closed.scores, view) for closed in whole}
     defined = {number: loss for number, loss in losses.items() if loss is not None}
     return min(defined, key=lambda number: (defined[number], number)) if defined else rounds[-1].number

@@ -240,6 +240,17 @@ def test_a_run_repeats_the_absences_and_refusals_of_a_journal() -> None:
     ]
 
 
+def test_a_round_of_the_journal_judges_no_length_again() -> None:
+    engine = AddingEngine(spoiled={(1, "Siemens"): torch.tensor([1000.0])})
+    journal = [event.round for event in closed(run(engine, count=1))]
+    bounded = Rules(norm_bound=600, replay=replay_of(journal))
+    first, second = closed(
+        run(AddingEngine(spoiled={(n, "Siemens"): torch.tensor([1e3 * n**9]) for n in (1, 2)}), rules=bounded)
+    )
+    assert first.round == journal[0], "what was let in there is let in here"
+    assert [refusal.client for refusal in second.round.refused] == ["Siemens"], "later rounds are judged anew"
+
+
 def test_a_journal_without_rounds_cannot_be_repeated() -> None:
     with pytest.raises(ValueError, match="--replay: the journal holds no round"):
         replay_of([])
